@@ -1,18 +1,28 @@
 """Pinhole cameras: poses and intrinsics of the views of one scene.
 
-Conventions, here and everywhere in the package: `viewmats` are world→camera, camera axes are OpenCV's (+x right, +y down,
-+z forward), `Ks` are in pixels of (`width`, `height`), and the centre of pixel (i, j) lies at (i + 0.5, j + 0.5).
+Conventions, here and everywhere in the package: `viewmats` are world→camera, camera axes are
+OpenCV's (+x right, +y down, +z forward), `Ks` are in pixels of (`width`, `height`), and the centre
+of pixel (i, j) lies at (i + 0.5, j + 0.5).
 """
 
+import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-# A rotation that went through float32 files and products is orthonormal to about 1e-6; what a person typed with three
-# decimals is not, and is refused rather than repaired.
+# A rotation that went through float32 files and products is orthonormal to about 1e-6; what a
+# person typed with three decimals is not, and is refused rather than repaired.
 ROTATION_TOLERANCE = 1e-3
+
+# Cameras closer together than this (in the units they come in) count as standing still: a pan has
+# no extent to measure its scene by, and dividing by rounding errors would blow them up.
+MIN_EXTENT = 0.1
 
 
 @dataclass(frozen=True)
@@ -20,8 +30,8 @@ class Cameras:
     """The cameras of one scene.
 
     Raises:
-        ValueError: if shapes disagree, a value is not finite, a rotation is not a rotation, or a focal length or size is
-            not positive.
+        ValueError: if shapes disagree, a value is not finite, a pose is not a rotation and a
+            translation, or a focal length or size is not positive.
     """
 
     viewmats: Float[Tensor, "v 4 4"]
@@ -35,13 +45,14 @@ class Cameras:
         num_views = self.viewmats.shape[0]
         if self.viewmats.shape != (num_views, 4, 4) or self.Ks.shape != (num_views, 3, 3):
             raise ValueError(
-                f"expected viewmats [V,4,4] and Ks [V,3,3], got {list(self.viewmats.shape)} and {list(self.Ks.shape)}"
+                "expected viewmats [V,4,4] and Ks [V,3,3], "
+                f"got {list(self.viewmats.shape)} and {list(self.Ks.shape)}"
             )
         if self.width < 1 or self.height < 1:
             raise ValueError(f"image size must be positive, got {self.width}x{self.height}")
         if not (torch.isfinite(self.viewmats).all() and torch.isfinite(self.Ks).all()):
             raise ValueError("a camera holds a value that is not finite")
-        _check_rotations(self.viewmats[:, :3, :3])
+        _check_poses(self.viewmats)
         if not (self.Ks[:, 0, 0] > 0).all() or not (self.Ks[:, 1, 1] > 0).all():
             raise ValueError("focal lengths must be positive")
 
@@ -54,7 +65,9 @@ class Cameras:
     def camtoworlds(self) -> Float[Tensor, "v 4 4"]:
         """Camera→world, the exact inverse of `viewmats`."""
         rotations = self.viewmats[:, :3, :3].mT
-        camtoworlds = torch.eye(4, dtype=self.viewmats.dtype, device=self.viewmats.device).repeat(self.num_views, 1, 1)
+        camtoworlds = torch.eye(4, dtype=self.viewmats.dtype, device=self.viewmats.device).repeat(
+            self.num_views, 1, 1
+        )
         camtoworlds[:, :3, :3] = rotations
         camtoworlds[:, :3, 3:] = -rotations @ self.viewmats[:, :3, 3:]
         return camtoworlds
@@ -71,11 +84,17 @@ class Cameras:
 
     def to(self, *args, **kwargs) -> "Cameras":
         """As `Tensor.to`, on both tensors."""
-        return replace(self, viewmats=self.viewmats.to(*args, **kwargs), Ks=self.Ks.to(*args, **kwargs))
+        return replace(
+            self, viewmats=self.viewmats.to(*args, **kwargs), Ks=self.Ks.to(*args, **kwargs)
+        )
 
     def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras seen at another image size."""
-        factors = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.Ks.dtype, device=self.Ks.device)
+        factors = torch.tensor(
+            [width / self.width, height / self.height, 1.0],
+            dtype=self.Ks.dtype,
+            device=self.Ks.device,
+        )
         return replace(self, Ks=self.Ks * factors[:, None], width=width, height=height)
 
     def scaled(self, factor: float) -> "Cameras":
@@ -85,9 +104,10 @@ class Cameras:
         return replace(self, viewmats=viewmats)
 
     def relative_to_first(self) -> "Cameras":
-        """The same cameras in the frame of view 1, whose pose becomes the identity."""
-        viewmats = self.viewmats @ self.camtoworlds[0]
-        return replace(self, viewmats=viewmats)
+        """The same cameras in the frame of view 1, whose pose becomes the identity, exactly."""
+        identity = torch.eye(4, dtype=self.viewmats.dtype, device=self.viewmats.device)[None]
+        others = self.viewmats[1:] @ self.camtoworlds[0]
+        return replace(self, viewmats=torch.cat([identity, others]))
 
 
 def concatenate_cameras(cameras: list[Cameras]) -> Cameras:
@@ -127,10 +147,187 @@ def look_at(
     return viewmats
 
 
-def _check_rotations(rotations: Float[Tensor, "v 3 3"]) -> None:
-    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    error = (rotations @ rotations.mT - identity).abs().amax(dim=(1, 2))
+def normalize_cameras(cameras: Cameras, median_depth: float | None = None) -> tuple[Cameras, float]:
+    """The cameras in the frame and unit of length that the models work in, and that unit.
+
+    View 1 becomes the identity. The unit of length is the median depth of view 1 where that is
+    known, otherwise the mean distance of the other cameras from view 1, but at least `MIN_EXTENT`.
+
+    Args:
+        cameras: one scene's cameras, in any frame and unit.
+        median_depth: median depth of view 1, in the unit of `cameras`.
+
+    Returns:
+        The normalised cameras, and the unit: old lengths = unit × new lengths. The rest of the
+        scene (depths, Gaussians) follows with `1 / unit`.
+
+    Raises:
+        ValueError: if `median_depth` is not positive and finite.
+    """
+    if median_depth is not None and not (math.isfinite(median_depth) and median_depth > 0):
+        raise ValueError(f"median_depth must be positive and finite, got {median_depth}")
+    relative = cameras.relative_to_first()
+    unit = max(_extent(relative), MIN_EXTENT) if median_depth is None else median_depth
+    return relative.scaled(1.0 / unit), unit
+
+
+def sample_path(cameras: Cameras, positions: Float[Tensor, " n"]) -> Cameras:
+    """The cameras at `positions` of the smooth path through all of `cameras`.
+
+    Position i is camera i itself (0-based); positions between follow a natural cubic spline of the
+    centres, cubic Bézier segments on the rotations whose angular rates agree where they join, and
+    linear intrinsics. Between two cameras that is the geodesic at constant speed; the path of the
+    reversed cameras is the reversed path. A single camera stands still. Not differentiable.
+
+    Raises:
+        ValueError: if there is no camera, or a position is outside [0, V − 1].
+    """
+    last = cameras.num_views - 1
+    if last < 0:
+        raise ValueError("a path needs at least one camera, got none")
+    where = positions.detach().double().cpu().numpy()
+    if not ((where >= 0) & (where <= last)).all():
+        raise ValueError(f"positions must lie in [0, {last}], got {where.min()} to {where.max()}")
+    if last == 0:
+        return cameras[[0] * len(where)]
+    camtoworlds = cameras.to(torch.float64).camtoworlds.detach().cpu().numpy()
+    rotations = _interpolate_rotations(Rotation.from_matrix(camtoworlds[:, :3, :3]), where)
+    spline = CubicSpline(np.arange(last + 1), camtoworlds[:, :3, 3], bc_type="natural")
+    centers = spline(where)
+    viewmats = np.tile(np.eye(4), (len(where), 1, 1))
+    viewmats[:, :3, :3] = rotations.inv().as_matrix()
+    viewmats[:, :3, 3:] = -viewmats[:, :3, :3] @ centers[..., None]
+    return replace(
+        cameras,
+        viewmats=torch.from_numpy(viewmats).to(cameras.viewmats),
+        Ks=_interpolate_linearly(cameras.Ks, positions),
+    )
+
+
+def interpolate_cameras(cameras: Cameras, num_views: int) -> Cameras:
+    """`num_views` cameras, evenly spaced in time on the path of `sample_path`, both ends included.
+
+    Every given camera is met exactly if `num_views − 1` is a multiple of V − 1.
+
+    Raises:
+        ValueError: if `num_views` is below 1 or there is no camera.
+    """
+    if num_views < 1:
+        raise ValueError(f"num_views must be at least 1, got {num_views}")
+    last = max(cameras.num_views - 1, 0)
+    return sample_path(cameras, torch.linspace(0, last, num_views, dtype=torch.float64))
+
+
+def rotation_angle_degrees(
+    a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*batch"]:
+    """Angle of the rotation that takes `a` to `b`, in degrees, 0 to 180."""
+    difference = a @ b.mT
+    skew = difference - difference.mT
+    axis = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], dim=-1)
+    cosine = difference.diagonal(dim1=-2, dim2=-1).sum(dim=-1) - 1
+    # Both are doubled; the arctangent keeps its precision at 0 and 180 degrees, arccos does not.
+    return torch.rad2deg(torch.atan2(axis.norm(dim=-1), cosine))
+
+
+@dataclass(frozen=True)
+class CameraErrors:
+    """Differences of estimated cameras from reference cameras; those of view 1 are zero."""
+
+    rotation_degrees: Float[Tensor, " v"]
+    """Angle between the rotations, in the frame of view 1."""
+    center_distances: Float[Tensor, " v"]
+    """Distance between the centres, in the frame of view 1 and the reference's unit of length."""
+    focal_ratios: Float[Tensor, " v"]
+    """Estimated over reference focal length, at the same image size."""
+    scale: float
+    """What the estimated lengths were multiplied by before comparing."""
+
+
+def camera_errors(
+    estimated: Cameras, reference: Cameras, *, align_scale: bool = True
+) -> CameraErrors:
+    """Errors of `estimated` after both were brought to the frame of view 1.
+
+    Args:
+        estimated: V cameras.
+        reference: V cameras.
+        align_scale: multiply estimated lengths so that both have the same mean distance from view
+            1. Only done where both extents exceed 1e-6 of the reference's unit: a pan has none.
+
+    Raises:
+        ValueError: if the numbers of views differ.
+    """
+    if estimated.num_views != reference.num_views:
+        raise ValueError(
+            f"expected {reference.num_views} estimated cameras, got {estimated.num_views}"
+        )
+    estimated = estimated.to(torch.float64).resized(reference.width, reference.height)
+    estimated, reference = estimated.relative_to_first(), reference.to(estimated.viewmats)
+    reference = reference.relative_to_first()
+    extents = _extent(estimated), _extent(reference)
+    scale = extents[1] / extents[0] if align_scale and min(extents) > 1e-6 else 1.0
+    rotations = estimated.viewmats[:, :3, :3], reference.viewmats[:, :3, :3]
+    focals = [c.Ks.diagonal(dim1=1, dim2=2)[:, :2].mean(dim=1) for c in (estimated, reference)]
+    return CameraErrors(
+        rotation_degrees=rotation_angle_degrees(*rotations),
+        center_distances=(estimated.centers * scale - reference.centers).norm(dim=1),
+        focal_ratios=focals[0] / focals[1],
+        scale=scale,
+    )
+
+
+def _extent(cameras: Cameras) -> float:
+    """Mean distance of the other cameras from view 1; 0 for a single camera."""
+    if cameras.num_views < 2:
+        return 0.0
+    centers = cameras.centers
+    return float((centers[1:] - centers[0]).norm(dim=1).mean())
+
+
+def _interpolate_rotations(rotations: Rotation, where: np.ndarray) -> Rotation:
+    """De Casteljau's construction with great arcs for lines, one cubic segment a pair of knots."""
+    steps = (rotations[:-1].inv() * rotations[1:]).as_rotvec()
+    inner = (steps[:-1] + steps[1:]) / 2
+    # The rate of a natural end continues the first step away from the next knot's rate.
+    ends = [1.5 * s - 0.5 * r for s, r in ((steps[:1], inner[:1]), (steps[-1:], inner[-1:]))]
+    rates = np.concatenate([ends[0], inner, ends[1]]) if len(inner) else steps.repeat(2, axis=0)
+    before = np.minimum(where.astype(int), len(steps) - 1)
+    fraction = where - before
+    start, end = (Rotation.from_matrix(rotations.as_matrix()[i]) for i in (before, before + 1))
+    corners = [
+        start,
+        start * Rotation.from_rotvec(rates[before] / 3),
+        end * Rotation.from_rotvec(-rates[before + 1] / 3),
+        end,
+    ]
+    while len(corners) > 1:
+        corners = [_blend_rotations(a, b, fraction) for a, b in pairwise(corners)]
+    return corners[0]
+
+
+def _blend_rotations(a: Rotation, b: Rotation, fraction: np.ndarray) -> Rotation:
+    return a * Rotation.from_rotvec(fraction[:, None] * (a.inv() * b).as_rotvec())
+
+
+def _interpolate_linearly(
+    values: Float[Tensor, "v 3 3"], positions: Float[Tensor, " n"]
+) -> Float[Tensor, "n 3 3"]:
+    positions = positions.to(values)
+    before = positions.floor().long().clamp(max=len(values) - 2)
+    fraction = (positions - before)[:, None, None]
+    return torch.lerp(values[before], values[before + 1], fraction)
+
+
+def _check_poses(viewmats: Float[Tensor, "v 4 4"]) -> None:
+    identity = torch.eye(4, dtype=viewmats.dtype, device=viewmats.device)
+    rotations = viewmats[:, :3, :3]
+    error = (rotations @ rotations.mT - identity[:3, :3]).abs().amax(dim=(1, 2))
     wrong = (error > ROTATION_TOLERANCE) | (torch.linalg.det(rotations) < 0)
     if wrong.any():
         view = int(wrong.nonzero()[0])
-        raise ValueError(f"the pose of view {view + 1} is not a rotation (deviation {float(error[view]):.3g})")
+        raise ValueError(
+            f"the pose of view {view + 1} is not a rotation (deviation {float(error[view]):.3g})"
+        )
+    if not (viewmats[:, 3] == identity[3]).all():
+        raise ValueError("the last row of a pose must be 0, 0, 0, 1")

@@ -1,0 +1,675 @@
+"""What can be said about a procedural world: captions in many wordings, and what each of them says.
+
+All captions are lower case, 6 to 40 words. Everything is said in at least three ways. Colours that
+the light of the hour would hide are never named (`grammar.HIDDEN_COLORS`). Motion words are the
+camera's own left, right, up and down (`motions`).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from videorfsplat.data.worlds.grammar import (
+    BACKGROUNDS,
+    FLOWER_COLORS,
+    GROUNDS,
+    HIDDEN_COLORS,
+    SIZES,
+    TIMES,
+    WEATHERS,
+    World,
+)
+from videorfsplat.data.worlds.motions import MOTIONS
+from videorfsplat.data.worlds.objects import KINDS, PALETTE, SECONDARY_KINDS
+
+UNMENTIONED = "unmentioned"
+
+MINIMUM_WORDS = 6
+MAXIMUM_WORDS = 40
+
+ATTRIBUTE_VALUES: dict[str, tuple[str, ...]] = {
+    "kind": tuple(KINDS),
+    "main_color": tuple(PALETTE),
+    "accent_color": ("none", *PALETTE),
+    "size": SIZES,
+    "ground": GROUNDS,
+    "ground_color": ("none", *FLOWER_COLORS),
+    "time": TIMES,
+    "weather": WEATHERS,
+    "background": BACKGROUNDS,
+    "motion": MOTIONS,
+    "secondary": tuple(SECONDARY_KINDS),
+    "secondary_color": tuple(PALETTE),
+}
+"""Labels of each attribute; a caption that does not speak of one has `UNMENTIONED` instead (an
+empty list for the last two).
+"""
+
+COLOR_WORDS: dict[str, tuple[str, ...]] = {
+    "red": ("red", "crimson", "scarlet", "bright red"),
+    "orange": ("orange", "tangerine", "bright orange", "amber"),
+    "yellow": ("yellow", "lemon yellow", "golden yellow", "bright yellow"),
+    "green": ("green", "emerald", "leaf green", "bright green"),
+    "blue": ("blue", "cobalt", "royal blue", "bright blue"),
+    "purple": ("purple", "violet", "lilac"),
+    "pink": ("pink", "rose", "rosy pink"),
+    "white": ("white", "snow-white", "pure white"),
+    "black": ("black", "jet-black", "coal-black"),
+    "brown": ("brown", "chestnut", "chocolate brown"),
+    "gray": ("gray", "grey", "ash gray"),
+}
+
+KIND_WORDS: dict[str, tuple[str, ...]] = {
+    "house": ("house", "cottage", "home", "dwelling"),
+    "castle": ("castle", "fortress", "fairytale castle", "castle with towers"),
+    "lighthouse": ("lighthouse", "beacon tower", "striped lighthouse"),
+    "windmill": ("windmill", "mill", "old windmill"),
+    "pine tree": ("pine tree", "fir tree", "pine", "conifer"),
+    "tree": ("tree", "leafy tree", "round tree", "broadleaf tree"),
+    "mushroom": ("mushroom", "toadstool", "spotted mushroom"),
+    "cactus": ("cactus", "saguaro", "desert cactus"),
+    "car": ("car", "automobile", "motorcar"),
+    "bus": ("bus", "coach", "city bus"),
+    "sailboat": ("sailboat", "boat", "sailing boat", "sailing ship"),
+    "rocket": ("rocket", "spaceship", "space rocket", "rocket ship"),
+    "hot air balloon": ("hot air balloon", "balloon", "hot-air balloon"),
+    "tent": ("tent", "camping tent", "camp tent"),
+    "well": ("well", "water well", "wishing well", "stone well"),
+    "fountain": ("fountain", "water fountain", "splashing fountain"),
+    "snowman": ("snowman", "snow man", "snow figure"),
+    "robot": ("robot", "toy robot", "android"),
+    "horse": ("horse", "pony", "steed"),
+    "dog": ("dog", "puppy", "hound"),
+    "cat": ("cat", "kitten", "kitty"),
+    "duck": ("duck", "rubber duck", "duckling"),
+    "teapot": ("teapot", "tea pot", "tea kettle"),
+    "armchair": ("armchair", "chair", "easy chair", "comfy chair"),
+}
+
+ACCENT_PARTS: dict[str, tuple[str, ...]] = {
+    "house": ("roof", "tiled roof", "gable roof"),
+    "castle": ("roofs", "pointed roofs", "tower roofs"),
+    "lighthouse": ("stripes", "bands", "rings"),
+    "windmill": ("sails", "blades", "wings"),
+    "mushroom": ("spots", "dots", "speckles"),
+    "cactus": ("flowers", "blossoms", "blooms"),
+    "car": ("roof", "top", "rooftop"),
+    "bus": ("stripe", "roof and stripe", "trim"),
+    "sailboat": ("sails", "canvas sails", "sail"),
+    "rocket": ("fins", "nose and fins", "tip and fins"),
+    "hot air balloon": ("stripes", "panels", "bands"),
+    "tent": ("entrance", "door flap", "front flap"),
+    "well": ("roof", "canopy", "wooden roof"),
+    "snowman": ("scarf", "woolen scarf", "scarf and hat band"),
+    "robot": ("arms and legs", "limbs", "arms"),
+    "horse": ("mane", "mane and tail", "tail"),
+    "dog": ("collar", "neckband", "neck collar"),
+    "cat": ("collar", "neckband", "neck collar"),
+    "teapot": ("lid", "cover", "lid and band"),
+    "armchair": ("cushions", "pillows", "seat cushions"),
+}
+
+ROOFED: dict[str, str] = {
+    "house": "roofed",
+    "castle": "roofed",
+    "well": "roofed",
+    "lighthouse": "striped",
+    "windmill": "sailed",
+    "hot air balloon": "striped",
+    "mushroom": "spotted",
+    "sailboat": "sailed",
+    "horse": "maned",
+    "rocket": "finned",
+}
+"""The adjective of the accent, as in "a red-roofed white house"."""
+
+SIZE_WORDS: dict[str, tuple[str, ...]] = {
+    "small": ("small", "little", "tiny"),
+    "medium": ("medium-sized", "mid-sized", "average-sized"),
+    "large": ("large", "big", "huge"),
+}
+
+GROUND_WORDS: dict[str, tuple[str, ...]] = {
+    "meadow": (
+        "on a green meadow",
+        "on a grassy field",
+        "on the grass",
+        "on a lawn",
+        "in a green pasture",
+    ),
+    "snow": (
+        "in the snow",
+        "on snowy ground",
+        "on a snow-covered field",
+        "in a white winter landscape",
+    ),
+    "sand": (
+        "on the sand",
+        "in the desert",
+        "on a sandy plain",
+        "in a sandy desert",
+        "among dunes",
+    ),
+    "lake": (
+        "by a lake",
+        "at the edge of a lake",
+        "on a small island in a lake",
+        "beside the water",
+        "surrounded by water",
+        "on the shore of a blue lake",
+    ),
+    "pavement": (
+        "on a stone pavement",
+        "on a paved square",
+        "on stone tiles",
+        "on a plaza of gray stone",
+    ),
+    "autumn leaves": (
+        "on autumn leaves",
+        "on fallen leaves",
+        "on ground covered with autumn leaves",
+        "on a carpet of orange leaves",
+    ),
+    "flower field": (
+        "in a field of flowers",
+        "in a flower field",
+        "on a flowery meadow",
+        "among blossoms",
+    ),
+    "dirt": ("on bare earth", "on brown soil", "on a dirt ground", "on muddy ground"),
+}
+
+BOAT_GROUND_WORDS: tuple[str, ...] = (
+    "on a lake",
+    "on the water",
+    "floating on a blue lake",
+    "on calm water",
+)
+
+COLORED_FLOWERS: tuple[str, ...] = (
+    "in a field of {color} flowers",
+    "on a meadow full of {color} flowers",
+    "among {color} blossoms",
+)
+
+TIME_WORDS: dict[str, tuple[str, ...]] = {
+    "day": ("in daylight", "at noon", "during the day", "in the afternoon", "on a bright day"),
+    "sunset": ("at sunset", "in the evening glow", "at dusk", "in golden evening light"),
+    "night": ("at night", "in the moonlight", "at midnight", "after dark", "by night"),
+    "dawn": ("at dawn", "at sunrise", "early in the morning", "in pale morning light"),
+}
+
+WEATHER_WORDS: dict[str, tuple[str, ...]] = {
+    "clear": ("under a clear sky", "in clear weather", "under a cloudless sky"),
+    "cloudy": (
+        "under a cloudy sky",
+        "with clouds in the sky",
+        "under drifting clouds",
+        "with fluffy clouds above",
+    ),
+    "overcast": (
+        "under an overcast sky",
+        "under a gray sky",
+        "in dull weather",
+        "under heavy gray clouds",
+    ),
+    "foggy": ("in fog", "in the mist", "in thick fog", "on a foggy day", "in misty air"),
+}
+
+NIGHT_CLEAR_WORDS: tuple[str, ...] = (
+    "under a starry sky",
+    "under the stars",
+    "under the moon and stars",
+)
+
+FOGGY_WORDS_WITHOUT_HOUR: tuple[str, ...] = (
+    "in fog",
+    "in the mist",
+    "in thick fog",
+    "in misty air",
+)
+
+BACKGROUND_WORDS: dict[str, tuple[str, ...]] = {
+    "hills": (
+        "with hills in the distance",
+        "with rolling hills behind",
+        "before distant hills",
+        "hills on the horizon",
+    ),
+    "mountains": (
+        "with mountains in the distance",
+        "with mountain peaks behind",
+        "before snowy mountains",
+        "mountains on the horizon",
+    ),
+}
+
+SECONDARY_WORDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "pine tree": (("pine tree", "pine trees"), ("pine", "pines"), ("fir", "firs")),
+    "tree": (("tree", "trees"), ("leafy tree", "leafy trees"), ("round tree", "round trees")),
+    "bush": (("bush", "bushes"), ("shrub", "shrubs"), ("hedge", "hedges")),
+    "rock": (("rock", "rocks"), ("boulder", "boulders"), ("stone", "stones")),
+    "fence": (("fence", "fences"), ("picket fence", "picket fences"), ("railing", "railings")),
+    "crate": (("crate", "crates"), ("wooden box", "wooden boxes"), ("chest", "chests")),
+    "lamp post": (
+        ("lamp post", "lamp posts"),
+        ("street lamp", "street lamps"),
+        ("lantern", "lanterns"),
+    ),
+    "barrel": (("barrel", "barrels"), ("cask", "casks"), ("keg", "kegs")),
+}
+"""Singular and plural."""
+
+BESIDE: tuple[str, ...] = (
+    "with {things} beside it",
+    "next to {things}",
+    "and {things}",
+    "with {things}",
+    "beside {things}",
+)
+
+MOTION_WORDS: dict[str, tuple[str, ...]] = {
+    "orbit_left": (
+        "the camera orbits to the left",
+        "the camera circles around it to the left",
+        "camera orbiting left",
+        "the view arcs left around it",
+    ),
+    "orbit_right": (
+        "the camera orbits to the right",
+        "the camera circles around it to the right",
+        "camera orbiting right",
+        "the view arcs right around it",
+    ),
+    "dolly_in": (
+        "the camera moves in",
+        "the camera dollies in",
+        "camera moving closer",
+        "the view pushes forward towards it",
+    ),
+    "dolly_out": (
+        "the camera moves out",
+        "the camera dollies out",
+        "camera backing away",
+        "the view pulls back from it",
+    ),
+    "truck_left": (
+        "the camera slides to the left",
+        "the camera trucks left",
+        "camera tracking left",
+        "the view glides sideways to the left",
+    ),
+    "truck_right": (
+        "the camera slides to the right",
+        "the camera trucks right",
+        "camera tracking right",
+        "the view glides sideways to the right",
+    ),
+    "crane_up": (
+        "the camera rises",
+        "the camera cranes up",
+        "camera moving upward",
+        "the view lifts up above it",
+    ),
+    "crane_down": (
+        "the camera descends",
+        "the camera cranes down",
+        "camera moving downward",
+        "the view sinks down towards the ground",
+    ),
+    "pan_left": (
+        "the camera pans to the left",
+        "the camera turns left",
+        "camera panning left",
+        "the view swings to the left",
+    ),
+    "pan_right": (
+        "the camera pans to the right",
+        "the camera turns right",
+        "camera panning right",
+        "the view swings to the right",
+    ),
+}
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "hot air balloon": ("floats", "hovers", "hangs in the air"),
+    "sailboat": ("lies", "rests", "is seen"),
+    "horse": ("stands", "is seen", "waits"),
+    "dog": ("stands", "is seen", "waits"),
+    "cat": ("sits", "is seen", "waits"),
+    "duck": ("sits", "is seen", "rests"),
+    "car": ("is parked", "stands", "is seen"),
+    "bus": ("is parked", "stands", "is seen"),
+}
+USUAL_VERBS: tuple[str, ...] = ("stands", "is seen", "rises", "can be seen")
+
+# Words in braces are filled; an empty one vanishes with its comma.
+TEMPLATES: tuple[str, ...] = (
+    "{main} {ground} {time}, {secondary}, {weather}, {background}, {motion}",
+    "{main} {ground} {time} {weather}, {background}, {secondary}, {motion}",
+    "{main}, {secondary}, {ground}, {time}, {weather}, {background}, {motion}",
+    "{main} {secondary} {ground}, {time}, {background}, {weather}. {motion}",
+    "{time}, {main} {verb} {ground} {weather}, {secondary}, {background}. {motion}",
+    "{ground}, {main} {verb} {time}, {weather}, {secondary}, {background}. {motion}",
+    "{main} {verb} {ground} {weather} {time}, {secondary}, {background}, {motion}",
+    "a view of {main} {ground} {weather}, {secondary}, {time}, {background}. {motion}",
+    "a scene with {main} {secondary} {ground} {time}, {weather}, {background}. {motion}",
+    "{motion}: {main} {ground}, {secondary}, {time}, {weather}, {background}",
+    "{motion} as {main} {verb} {ground} {time}, {weather}, {secondary}, {background}",
+    "{weather}, {time}, {main} {ground}, {secondary}, {background}, {motion}",
+    "{main} {ground} {time}, {things}, {weather}, {background}, {motion}",
+    "{main}, {things}, {time}, {ground}, {weather}, {background}, {motion}",
+)
+
+HELD_OUT_TEMPLATES: tuple[str, ...] = (
+    "there is {main} {ground}, {secondary}, {background}; it is {time} {weather}; {motion}",
+    "{time} {weather} we look at {main} {ground}, {secondary}, {background} while {motion}",
+    "imagine {main} {weather} {ground} {time}, {background}, {secondary}; {motion}",
+    "here, {ground} {time}, one finds {main}, {secondary}, {weather}, {background}; {motion}",
+    "{secondary}, {main} {verb} {time} {ground}; {background}, {weather}; {motion}",
+)
+
+MOTION_SHARE = 0.6
+
+Mentions = dict[str, str | list[str]]
+
+
+def attributes(world: World) -> Mentions:
+    """The labels of `world`, for evaluation; `ATTRIBUTE_VALUES` lists what each may be."""
+    return {
+        "kind": world.kind,
+        "main_color": world.main_color,
+        "accent_color": world.accent_color or "none",
+        "size": world.size,
+        "ground": world.ground,
+        "ground_color": world.ground_color or "none",
+        "time": world.time,
+        "weather": world.weather,
+        "background": world.background,
+        "motion": world.motion,
+        "secondary": [secondary.kind for secondary in world.secondaries],
+        "secondary_color": [secondary.color for secondary in world.secondaries],
+    }
+
+
+def caption(world: World, rng: np.random.Generator) -> str:
+    """One of the many captions of `world`."""
+    return caption_mentions(world, rng)[0]
+
+
+def caption_mentions(world: World, rng: np.random.Generator) -> tuple[str, Mentions]:
+    """One of the many captions of `world`, and the attributes that it states."""
+    return _say(world, rng, TEMPLATES)
+
+
+def paraphrase(world: World, rng: np.random.Generator) -> tuple[str, Mentions]:
+    """As `caption_mentions`, in sentence patterns that no caption uses."""
+    return _say(world, rng, HELD_OUT_TEMPLATES)
+
+
+def template_caption(world: World) -> str:
+    """The canonical caption: everything that may be said, in the first wording of each list."""
+    speaker = _Speaker(world, None)
+    slots = {
+        "main": speaker.main(with_size=False, with_color=True, with_accent=True),
+        "ground": speaker.ground(),
+        "time": speaker.time(),
+        "weather": speaker.weather(),
+        "secondary": speaker.beside(speaker.things(with_color=False)),
+        "background": speaker.background(),
+        "motion": speaker.motion(),
+    }
+    return _filled(TEMPLATES[0], slots)
+
+
+def caption_words(text: str) -> list[str]:
+    """The words of a caption: lower case, without punctuation; hyphens stay."""
+    return re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
+
+
+def _say(
+    world: World, rng: np.random.Generator, templates: tuple[str, ...]
+) -> tuple[str, Mentions]:
+    while True:
+        text, mentions = _draft(world, rng, templates)
+        if MINIMUM_WORDS <= len(caption_words(text)) <= MAXIMUM_WORDS:
+            return text, mentions
+
+
+def _draft(
+    world: World, rng: np.random.Generator, templates: tuple[str, ...]
+) -> tuple[str, Mentions]:
+    """A caption of any length. A short form says a third of the optional things, a long one
+    nearly all.
+    """
+    speaker = _Speaker(world, rng)
+    talkative = float(rng.choice((0.3, 0.6, 0.92)))
+
+    def tells(share: float = 1.0) -> bool:
+        return bool(rng.random() < share * talkative)
+
+    things = speaker.things(with_color=tells(0.4)) if tells(1.1) else ""
+    slots = {
+        "main": speaker.main(
+            with_size=tells(0.4), with_color=rng.random() < 0.9, with_accent=tells(0.8)
+        ),
+        "verb": speaker.verb(),
+        "ground": speaker.ground() if tells(1.2) else "",
+        "time": speaker.time() if tells(1.2) else "",
+        "weather": speaker.weather() if tells(0.8) else "",
+        "things": things,
+        "secondary": speaker.beside(things),
+        "background": speaker.background() if tells(0.6) else "",
+        "motion": speaker.motion() if rng.random() < MOTION_SHARE else "",
+    }
+    usable = [template for template in templates if _fits(template, slots)]
+    return _filled(str(rng.choice(usable)), slots), speaker.mentions
+
+
+def _fits(template: str, slots: dict[str, str]) -> bool:
+    """Whether the sentence still stands when the empty slots vanish."""
+    first = template.split("{")[1].split("}")[0]
+    opens_with_slot = template.startswith("{")
+    if opens_with_slot and not slots[first]:
+        return False
+    if "{verb}" in template and not slots["ground"]:
+        return False
+    needs_motion = "while {motion}" in template
+    needs_hour = "it is {time}" in template
+    return (slots["motion"] != "" or not needs_motion) and (slots["time"] != "" or not needs_hour)
+
+
+def _filled(template: str, slots: dict[str, str]) -> str:
+    text = template
+    for name, value in slots.items():
+        text = text.replace("{" + name + "}", value)
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s+([,.;:])", r"\1", text)
+    # Punctuation around a slot that stayed empty: the strongest mark of a run is kept.
+    text = re.sub(r"[,.;:]{2,}|[,.;:](?: [,.;:])+", _strongest_mark, text)
+    return text.strip(" ,.;:")
+
+
+def _strongest_mark(match: re.Match[str]) -> str:
+    marks = match.group()
+    return next(mark for mark in ":.;," if mark in marks)
+
+
+def _with_article(noun: str) -> str:
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+@dataclass
+class _Speaker:
+    """Words for one world, and a record of what they said. Without a generator the first
+    wording is taken.
+    """
+
+    world: World
+    rng: np.random.Generator | None
+    mentions: Mentions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mentions = dict.fromkeys(ATTRIBUTE_VALUES, UNMENTIONED)
+        self.mentions["secondary"] = []
+        self.mentions["secondary_color"] = []
+
+    def main(self, *, with_size: bool, with_color: bool, with_accent: bool) -> str:
+        """The main object with article, as in "a small white house with a red roof"."""
+        world = self.world
+        noun = self._pick(KIND_WORDS[world.kind])
+        self.mentions["kind"] = world.kind
+        words = []
+        if with_size:
+            words.append(self._pick(SIZE_WORDS[world.size]))
+            self.mentions["size"] = world.size
+        color = self._color(world.main_color, "main_color") if with_color else ""
+        accent = self._color(world.accent_color, "accent_color") if with_accent else ""
+        has_tail = " with " in noun
+        if accent and world.kind in ROOFED and not has_tail and self._chance(0.3):
+            words.append(f"{accent}-{ROOFED[world.kind]}")
+            accent = ""
+        words += [color, noun]
+        text = _with_article(" ".join(word for word in words if word))
+        if accent:
+            text += (" and " if has_tail else " with ") + self._accent_phrase(accent)
+        return text
+
+    def _accent_phrase(self, accent: str) -> str:
+        part = self._pick(ACCENT_PARTS[self.world.kind])
+        is_plural = part.endswith("s") or " and " in part
+        return f"{accent} {part}" if is_plural else _with_article(f"{accent} {part}")
+
+    def _color(self, color: str, attribute: str) -> str:
+        """A word for `color`, or nothing when the light hides it."""
+        if not color or color in HIDDEN_COLORS[self.world.time]:
+            return ""
+        self.mentions[attribute] = color
+        return self._pick(COLOR_WORDS[color])
+
+    def verb(self) -> str:
+        """What the main object does."""
+        return self._pick(VERBS.get(self.world.kind, USUAL_VERBS))
+
+    def ground(self) -> str:
+        """Where it stands."""
+        world = self.world
+        self.mentions["ground"] = world.ground
+        if (
+            world.ground_color
+            and world.ground_color not in HIDDEN_COLORS[world.time]
+            and self._chance(0.6)
+        ):
+            color = self._color(world.ground_color, "ground_color")
+            return self._raised(self._pick(COLORED_FLOWERS).format(color=color))
+        if world.kind == "sailboat" and world.ground == "lake":
+            return self._pick(BOAT_GROUND_WORDS)
+        return self._raised(self._pick(GROUND_WORDS[world.ground]))
+
+    def _raised(self, place: str) -> str:
+        """A balloon is over what others are on or in."""
+        is_aloft = self.world.kind == "hot air balloon"
+        return re.sub(r"^(on|in) ", "over ", place) if is_aloft else place
+
+    def time(self) -> str:
+        """The time of day."""
+        self.mentions["time"] = self.world.time
+        return self._pick(TIME_WORDS[self.world.time])
+
+    def weather(self) -> str:
+        """The weather; a sky full of stars says night as well."""
+        world = self.world
+        self.mentions["weather"] = world.weather
+        if world.weather == "clear" and world.time == "night" and self._chance(0.6):
+            self.mentions["time"] = "night"
+            return self._pick(NIGHT_CLEAR_WORDS)
+        if world.weather == "foggy" and world.time != "day":
+            return self._pick(FOGGY_WORDS_WITHOUT_HOUR)
+        return self._pick(WEATHER_WORDS[world.weather])
+
+    def background(self) -> str:
+        """What stands on the horizon."""
+        if self.world.background == "none":
+            return ""
+        self.mentions["background"] = self.world.background
+        return self._pick(BACKGROUND_WORDS[self.world.background])
+
+    def motion(self) -> str:
+        """How the camera moves."""
+        self.mentions["motion"] = self.world.motion
+        return self._pick(MOTION_WORDS[self.world.motion])
+
+    def beside(self, things: str) -> str:
+        """How `things` stand to the main object, as in "with two pine trees beside it"."""
+        return self._pick(BESIDE).format(things=things) if things else ""
+
+    def things(self, *, with_color: bool) -> str:
+        """The objects at the sides, as in "two pine trees"."""
+        secondaries = self.world.secondaries
+        if not secondaries:
+            return ""
+        self.mentions["secondary"] = [secondary.kind for secondary in secondaries]
+        said: list[str] = []
+        if len(secondaries) == 2 and secondaries[0].kind == secondaries[1].kind:
+            color = self._secondary_color(0) if with_color else ""
+            plural = self._pick(SECONDARY_WORDS[secondaries[0].kind])[1]
+            said.append(" ".join(word for word in ("two", color, plural) if word))
+        else:
+            for index, secondary in enumerate(secondaries):
+                color = self._secondary_color(index) if with_color else ""
+                singular = self._pick(SECONDARY_WORDS[secondary.kind])[0]
+                said.append(_with_article(f"{color} {singular}".strip()))
+        return " and ".join(said)
+
+    def _secondary_color(self, index: int) -> str:
+        color = self.world.secondaries[index].color
+        if color in HIDDEN_COLORS[self.world.time]:
+            return ""
+        colors = self.mentions["secondary_color"]
+        assert isinstance(colors, list)
+        colors.append(color)
+        return self._pick(COLOR_WORDS[color])
+
+    def _chance(self, share: float) -> bool:
+        return self.rng is not None and bool(self.rng.random() < share)
+
+    def _pick(self, values: tuple) -> str:
+        return values[0] if self.rng is None else values[int(self.rng.integers(len(values)))]
+
+
+def _said_strings() -> Iterable[str]:
+    """Every string that captions are made of."""
+    tables: list[dict] = [
+        COLOR_WORDS,
+        KIND_WORDS,
+        ACCENT_PARTS,
+        SIZE_WORDS,
+        GROUND_WORDS,
+        TIME_WORDS,
+    ]
+    tables += [WEATHER_WORDS, BACKGROUND_WORDS, MOTION_WORDS, VERBS]
+    for table in tables:
+        for values in table.values():
+            yield from values
+    for pairs in SECONDARY_WORDS.values():
+        for pair in pairs:
+            yield from pair
+    for color_words in COLOR_WORDS.values():
+        for word in color_words:
+            yield from (f"{word}-{adjective}" for adjective in ROOFED.values())
+    lists = (BOAT_GROUND_WORDS, COLORED_FLOWERS, NIGHT_CLEAR_WORDS, USUAL_VERBS, BESIDE, TEMPLATES)
+    for values in lists:
+        yield from values
+    yield "a an and with two over"
+
+
+def _words_outside_slots(text: str) -> list[str]:
+    return caption_words(re.sub(r"\{\w+\}", " ", text))
+
+
+VOCABULARY: frozenset[str] = frozenset(
+    word for text in _said_strings() for word in _words_outside_slots(text)
+)
+"""Every word that captions use, lower case; hyphenated words count as one."""

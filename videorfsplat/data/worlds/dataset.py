@@ -1,0 +1,408 @@
+"""Procedural scenes as arrays, as sharded files on disk, and as sheets to look at."""
+
+import json
+import logging
+import multiprocessing
+import os
+import textwrap
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from safetensors import safe_open
+from safetensors.numpy import save
+from torch import Tensor
+
+from videorfsplat.cameras import Cameras
+from videorfsplat.data.worlds import captions as captioning
+from videorfsplat.data.worlds import tracer
+from videorfsplat.data.worlds.appearance import trace_inputs
+from videorfsplat.data.worlds.grammar import World, sample_world
+from videorfsplat.data.worlds.motions import view_times
+from videorfsplat.view_colors import VIEW_COLORS
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT_SEED = 1_000_000_000
+"""First seed of the held-out scenes; training uses seeds from 0 and never reaches it."""
+
+SCENES_PER_SHARD = 250
+
+# A novel camera leaves the path by at most this share of the object's distance.
+NOVEL_OFFSET = 0.05
+
+
+@dataclass(frozen=True)
+class WorldScene:
+    """A rendered world. Lengths are in the scene's unit: the median depth of view 1 is 1."""
+
+    world: World
+    frames: UInt8[np.ndarray, "v h w 3"]
+    depths: Float32[np.ndarray, "v h w"]
+    """z-depth; 0 = sky."""
+    cameras: Cameras
+    """View 1 is the identity."""
+    scale: float
+    """Tracer units per scene unit."""
+    novel_frames: UInt8[np.ndarray, "k h w 3"]
+    novel_depths: Float32[np.ndarray, "k h w"]
+    novel_cameras: Cameras
+
+
+def make_scene(
+    seed: int, num_views: int = 8, size: int = 96, extra_views: int = 0, *, supersample: int = 2
+) -> WorldScene:
+    """Render the world of `seed`: `num_views` along its camera path and `extra_views` between and
+    near them.
+
+    Raises:
+        ValueError: if a count or the size is out of range.
+    """
+    if num_views < 1 or extra_views < 0 or size < 8:
+        raise ValueError(
+            "expected num_views >= 1, extra_views >= 0 and size >= 8, "
+            f"got {num_views}, {extra_views} and {size}"
+        )
+    world = sample_world(seed)
+    cameras = world.path.cameras(view_times(num_views), size)
+    novel = _novel_cameras(world, extra_views, size)
+    everything = Cameras(
+        torch.cat([cameras.viewmats, novel]),
+        cameras.Ks[:1].repeat(num_views + extra_views, 1, 1),
+        size,
+        size,
+    )
+    frames, depths = tracer.render(trace_inputs(world), everything, supersample=supersample)
+    first = depths[0]
+    scale = float(np.median(first[first > 0]))
+    normalised = everything.relative_to_first().scaled(1.0 / scale).to(torch.float32)
+    depths /= scale
+    return WorldScene(
+        world=world,
+        frames=frames[:num_views],
+        depths=depths[:num_views],
+        cameras=normalised[:num_views],
+        scale=scale,
+        novel_frames=frames[num_views:],
+        novel_depths=depths[num_views:],
+        novel_cameras=normalised[num_views:],
+    )
+
+
+def _novel_cameras(world: World, count: int, size: int) -> Float[Tensor, "k 4 4"]:
+    """Poses at even times between the first and last view, moved a little sideways, up and down."""
+    rng = np.random.default_rng((world.seed, 1))
+    times = [(index + rng.uniform(0.2, 0.8)) / count for index in range(count)]
+    if not times:
+        return torch.zeros(0, 4, 4, dtype=torch.float64)
+    viewmats = world.path.viewmats(times)
+    offsets = rng.uniform(-1.0, 1.0, (count, 3)) * (NOVEL_OFFSET * world.path.distance)
+    viewmats[:, :3, 3] += torch.from_numpy(offsets)
+    return viewmats
+
+
+# --- shards ---------------------------------------------------------------------------------------
+
+
+def write_worlds(
+    folder: str | os.PathLike[str],
+    first_seed: int,
+    num_scenes: int,
+    *,
+    num_views: int = 8,
+    size: int = 96,
+    extra_views: int = 0,
+    processes: int = 1,
+    captions_per_scene: int = 4,
+    scenes_per_shard: int = SCENES_PER_SHARD,
+) -> int:
+    """Render the scenes from `first_seed` on into shards in `folder`; returns the scenes written.
+
+    Finished shards are left alone. A shard is `worlds-<first seed>-<scenes>.safetensors` with a
+    `.jsonl` of the same name. The safetensors file appears last and at once, so a shard that has
+    one is complete and a killed run is continued by calling again.
+
+    Raises:
+        ValueError: if a number is out of range, or the range of seeds crosses from training into
+            held-out seeds.
+    """
+    _check_writing(first_seed, num_scenes, processes, scenes_per_shard, captions_per_scene)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for start in range(first_seed, first_seed + num_scenes, scenes_per_shard):
+        count = min(scenes_per_shard, first_seed + num_scenes - start)
+        path = target / f"worlds-{start:010d}-{count}.safetensors"
+        if not path.exists():
+            jobs.append(
+                _ShardJob(path, start, count, num_views, size, extra_views, captions_per_scene)
+            )
+    started = time.perf_counter()
+    written = 0
+    for count in _run_jobs(jobs, processes):
+        written += count
+        rate = written / (time.perf_counter() - started)
+        logger.info("%d of %d scenes, %.1f per second", written, sum(j.count for j in jobs), rate)
+    return written
+
+
+def _check_writing(
+    first_seed: int, num_scenes: int, processes: int, scenes_per_shard: int, captions_per_scene: int
+) -> None:
+    smallest = min(num_scenes, processes, scenes_per_shard, captions_per_scene)
+    if smallest < 1:
+        raise ValueError(
+            "scenes, processes, scenes per shard and captions per scene must be at least 1, got "
+            f"{num_scenes}, {processes}, {scenes_per_shard} and {captions_per_scene}"
+        )
+    if first_seed < 0 or first_seed < HELD_OUT_SEED < first_seed + num_scenes:
+        raise ValueError(
+            f"seeds must be at least 0 and lie on one side of {HELD_OUT_SEED}, "
+            f"got {first_seed} to {first_seed + num_scenes - 1}"
+        )
+
+
+@dataclass(frozen=True)
+class _ShardJob:
+    path: Path
+    first_seed: int
+    count: int
+    num_views: int
+    size: int
+    extra_views: int
+    captions_per_scene: int
+
+
+def _run_jobs(jobs: list[_ShardJob], processes: int):
+    """Scene counts of the shards, as they are finished."""
+    if processes == 1 or len(jobs) <= 1:
+        yield from map(_write_shard, jobs)
+        return
+    # Forking a process that has started torch's threads can deadlock.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield from pool.map(_write_shard, jobs)
+
+
+def _write_shard(job: _ShardJob) -> int:
+    seeds = range(job.first_seed, job.first_seed + job.count)
+    scenes = [make_scene(seed, job.num_views, job.size, job.extra_views) for seed in seeds]
+    lines = [json.dumps(_record(scene, job.captions_per_scene)) for scene in scenes]
+    records = job.path.with_suffix(".jsonl")
+    unfinished = records.with_suffix(".jsonl.partial")
+    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    unfinished.replace(records)
+    unfinished = job.path.with_suffix(".partial")
+    unfinished.write_bytes(save(_shard_tensors(scenes)))
+    unfinished.replace(job.path)
+    return job.count
+
+
+def _shard_tensors(scenes: list[WorldScene]) -> dict[str, np.ndarray]:
+    tensors = {
+        "frames": np.stack([scene.frames.transpose(0, 3, 1, 2) for scene in scenes]),
+        "depths": np.stack([scene.depths for scene in scenes]).astype(np.float16),
+        "viewmats": np.stack([scene.cameras.viewmats.numpy() for scene in scenes]),
+        "Ks": np.stack([scene.cameras.Ks.numpy() for scene in scenes]),
+        "scales": np.array([scene.scale for scene in scenes], dtype=np.float32),
+        "seeds": np.array([scene.world.seed for scene in scenes], dtype=np.int64),
+    }
+    if len(scenes[0].novel_frames):
+        tensors |= {
+            "novel_frames": np.stack([s.novel_frames.transpose(0, 3, 1, 2) for s in scenes]),
+            "novel_depths": np.stack([s.novel_depths for s in scenes]).astype(np.float16),
+            "novel_viewmats": np.stack([s.novel_cameras.viewmats.numpy() for s in scenes]),
+            "novel_Ks": np.stack([s.novel_cameras.Ks.numpy() for s in scenes]),
+        }
+    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _record(scene: WorldScene, captions_per_scene: int) -> dict:
+    """One JSON line: seed, captions with what they state, the canonical caption, all attributes."""
+    world = scene.world
+    rng = np.random.default_rng((world.seed, 2))
+    said = [captioning.caption_mentions(world, rng) for _ in range(captions_per_scene)]
+    return {
+        "seed": world.seed,
+        "captions": [text for text, _ in said],
+        "mentions": [mentions for _, mentions in said],
+        "template": captioning.template_caption(world),
+        "attributes": captioning.attributes(world),
+    }
+
+
+class WorldsDataset:
+    """The scenes of a folder that `write_worlds` filled, read by memory map. Safe to use after
+    forking or pickling.
+
+    Args:
+        folder: with `worlds-*.safetensors` and their `.jsonl` files.
+
+    Raises:
+        ValueError: if the folder holds no shard, or a shard has no records.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder)
+        self._paths = sorted(self.folder.glob("worlds-*.safetensors"))
+        if not self._paths:
+            raise ValueError(f"no worlds-*.safetensors in {self.folder}")
+        self._counts: list[int] = []
+        self._record_ends: list[np.ndarray] = []
+        for path in self._paths:
+            records = path.with_suffix(".jsonl")
+            if not records.exists():
+                raise ValueError(f"{path.name} has no {records.name} beside it")
+            lines = records.read_bytes().splitlines(keepends=True)
+            self._record_ends.append(np.cumsum([0, *(len(line) for line in lines)]))
+            self._counts.append(len(lines))
+        self._ends = np.cumsum(self._counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getstate__(self) -> dict:
+        # Open files stay in their process.
+        return {name: value for name, value in self.__dict__.items() if name != "_shards"}
+
+    @cached_property
+    def _shards(self) -> list:
+        return [safe_open(path, framework="pt") for path in self._paths]
+
+    @property
+    def num_views(self) -> int:
+        """V, views per scene."""
+        return self._shards[0].get_slice("frames").get_shape()[1]
+
+    @property
+    def num_novel_views(self) -> int:
+        """Additional views per scene; 0 if there are none."""
+        shard = self._shards[0]
+        has_novel = "novel_frames" in list(shard.keys())
+        return self._shards[0].get_slice("frames").get_shape()[-1]
+
+    def frames(self, index: int) -> UInt8[Tensor, "v 3 h w"]:
+        """sRGB frames of one scene."""
+        return self._read("frames", index)
+
+    def depths(self, index: int) -> Float[Tensor, "v h w"]:
+        """z-depths of one scene in scene units, float16; 0 = sky."""
+        return self._read("depths", index)
+
+    def cameras(self, index: int) -> Cameras:
+        """Cameras of one scene; view 1 is the identity."""
+        return Cameras(self._read("viewmats", index), self._read("Ks", index), self.size, self.size)
+
+    def novel_frames(self, index: int) -> UInt8[Tensor, "k 3 h w"]:
+        """As `frames`, for the additional views."""
+        return self._read("novel_frames", index)
+
+    def novel_depths(self, index: int) -> Float[Tensor, "k h w"]:
+        """As `depths`, for the additional views."""
+        return self._read("novel_depths", index)
+
+    def novel_cameras(self, index: int) -> Cameras:
+        """As `cameras`, for the additional views."""
+        viewmats, Ks = self._read("novel_viewmats", index), self._read("novel_Ks", index)
+        return Cameras(viewmats, Ks, self.size, self.size)
+
+    def scale(self, index: int) -> float:
+        """Tracer units per scene unit."""
+        return float(self._read("scales", index))
+
+    def seed(self, index: int) -> int:
+        """The scene's seed."""
+        return int(self._read("seeds", index))
+
+    def captions(self, index: int) -> list[str]:
+        """The captions stored with one scene."""
+        return self.record(index)["captions"]
+
+    def mentions(self, index: int) -> list[captioning.Mentions]:
+        """What each stored caption states."""
+        return self.record(index)["mentions"]
+
+    def attributes(self, index: int) -> captioning.Mentions:
+        """All labels of one scene."""
+        return self.record(index)["attributes"]
+
+    def record(self, index: int) -> dict:
+        """Everything stored about one scene besides its tensors."""
+        shard, row = self._locate(index)
+        start, end = self._record_ends[shard][row : row + 2]
+        # Parsed records of many thousand scenes would fill the memory.
+        with self._paths[shard].with_suffix(".jsonl").open("rb") as file:
+            file.seek(start)
+            return json.loads(file.read(end - start))
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"scene {index} of {len(self)}")
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return shard, index - int(self._ends[shard]) + self._counts[shard]
+
+    def _read(self, name: str, index: int) -> Tensor:
+        shard, row = self._locate(index)
+        return self._shards[shard].get_slice(name)[row : row + 1][0]
+
+
+# --- sheets ---------------------------------------------------------------------------------------
+
+
+def preview_sheet(
+    seeds: Sequence[int],
+    path: str | os.PathLike[str],
+    *,
+    num_views: int = 8,
+    size: int = 96,
+    zoom: int = 2,
+) -> None:
+    """Write a PNG with one row of views per seed, each view in its colour, and the scene's captions
+    below.
+
+    Raises:
+        ValueError: if there is no seed or there are more views than view colours.
+    """
+    if not seeds or not 1 <= num_views <= len(VIEW_COLORS):
+        raise ValueError(
+            f"expected at least one seed and 1 to {len(VIEW_COLORS)} views, "
+            f"got {len(seeds)} seeds and {num_views} views"
+        )
+    rows = [_sheet_row(make_scene(seed, num_views, size), zoom) for seed in seeds]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, format="PNG")
+
+
+def _sheet_row(scene: WorldScene, zoom: int) -> Image.Image:
+    border, text_height = 4, 46
+    side = scene.frames.shape[1] * zoom
+    cell = side + 2 * border
+    row = Image.new("RGB", (len(scene.frames) * (cell + 4), cell + text_height), "white")
+    draw = ImageDraw.Draw(row)
+    for view, frame in enumerate(scene.frames):
+        left = view * (cell + 4)
+        draw.rectangle((left, 0, left + cell - 1, cell - 1), fill=VIEW_COLORS[view])
+        image = Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)
+        row.paste(image, (left + border, border))
+    font = ImageFont.load_default(13)
+    rng = np.random.default_rng((scene.world.seed, 2))
+    texts = [captioning.template_caption(scene.world), captioning.caption(scene.world, rng)]
+    width = max(row.width // 7, 20)
+    for line, text in enumerate(texts):
+        shown = textwrap.shorten(text, width=width, placeholder=" …")
+        draw.text((6, cell + 4 + 19 * line), shown, fill="black", font=font)
+    return row

@@ -1,0 +1,304 @@
+"""From image latents and cameras to 3D Gaussians, one per pixel of every view."""
+
+import math
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLMochi, ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.autoencoder_kl_mochi import MochiDecoder3D
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from videorfsplat.gaussians import Gaussians
+from videorfsplat.models.attention import attend
+from videorfsplat.models.one_frame import decoder_stem, decoder_tail
+from videorfsplat.rays import camera_rays
+
+# Zeroth spherical-harmonic basis function.
+SH_C0 = 0.28209479177387814
+# Channels of the head: inverse depth 1, opacity 1, scale 3, quaternion 4, colour 3.
+_HEAD_CHANNELS = (1, 1, 3, 4, 3)
+
+
+class GaussianDecoder(ModelMixin, ConfigMixin):
+    r"""
+    Mochi's image decoder as a trunk, told each view's rays, with attention over the tokens of all
+    views at latent resolution, and a head that gives one Gaussian per pixel (SplatFlow's decoder is
+    the template; here depth needs no latents of its own, and scales grow with depth).
+
+    Parameters:
+        latent_channels (`int`): Channels of the image latents.
+        block_out_channels, layers_per_block: As `decoder_block_out_channels` and `layers_per_block`
+            of [`AutoencoderKLMochi`].
+        num_attention_layers (`int`): Attention layers over all views.
+        attention_head_dim (`int`): Width of an attention head.
+        near, far (`float`): Range of depth along the ray, in scene units.
+        latents_mean, latents_std (`tuple`), scaling_factor (`float`): The autoencoder's statistics,
+            which undo the normalisation of the latents.
+    """
+
+    _no_split_modules = ["MochiResnetBlock3D"]
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 12,
+        block_out_channels: tuple[int, ...] = (128, 256, 512, 768),
+        layers_per_block: tuple[int, ...] = (3, 3, 4, 6, 3),
+        num_attention_layers: int = 3,
+        attention_head_dim: int = 64,
+        near: float = 0.2,
+        far: float = 20.0,
+        latents_mean: tuple[float, ...] = (0.0,) * 12,
+        latents_std: tuple[float, ...] = (1.0,) * 12,
+        scaling_factor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0 < near < far:
+            raise ValueError(f"expected 0 < near < far, got near={near} and far={far}")
+        width = block_out_channels[-1]
+        self.trunk = MochiDecoder3D(
+            in_channels=latent_channels,
+            out_channels=sum(_HEAD_CHANNELS),
+            block_out_channels=block_out_channels,
+            layers_per_block=layers_per_block,
+            temporal_expansions=(1,) * (len(block_out_channels) - 1),
+            spatial_expansions=(2,) * (len(block_out_channels) - 1),
+        )
+        self.rays_in = nn.Conv2d(6, width, kernel_size=1)
+        nn.init.zeros_(self.rays_in.weight)
+        nn.init.zeros_(self.rays_in.bias)
+        self.attentions = nn.ModuleList(
+            _ViewAttention(width, attention_head_dim) for _ in range(num_attention_layers)
+        )
+        self.register_buffer("_mean", torch.tensor(latents_mean).view(-1, 1, 1), persistent=False)
+        std = torch.tensor(latents_std).view(-1, 1, 1) / scaling_factor
+        self.register_buffer("_std", std, persistent=False)
+        _initialize_head(self.trunk.proj_out)
+
+    @classmethod
+    def from_autoencoder(cls, vae: AutoencoderKLMochi, **config: Any) -> "GaussianDecoder":
+        """A decoder whose trunk and colours start as the autoencoder's image decoder.
+
+        Args:
+            vae: the autoencoder.
+            config: constructor arguments that the autoencoder does not decide.
+        """
+        decoder = cls(
+            latent_channels=vae.config["latent_channels"],
+            block_out_channels=tuple(vae.config["decoder_block_out_channels"]),
+            layers_per_block=tuple(vae.config["layers_per_block"]),
+            latents_mean=tuple(vae.config["latents_mean"]),
+            latents_std=tuple(vae.config["latents_std"]),
+            scaling_factor=vae.config["scaling_factor"],
+            **config,
+        )
+        decoder.copy_autoencoder(vae)
+        return decoder
+
+    @torch.no_grad()
+    def copy_autoencoder(self, vae: AutoencoderKLMochi) -> None:
+        """Overwrite the trunk with the autoencoder's decoder, the head's colours with its output.
+
+        Raises:
+            ValueError: if a weight of the autoencoder's decoder has no place in the trunk.
+        """
+        source, target = vae.decoder.state_dict(), self.trunk.state_dict()
+        for name, value in source.items():
+            if name.startswith("proj_out"):
+                target[name][-3:].copy_(value)
+            elif name.endswith("proj.weight") or name.endswith("proj.bias"):
+                # Where the autoencoder expands time, the last of the frames it makes is kept.
+                target[name].copy_(_last_frame(value, len(target[name])))
+            elif target[name].shape == value.shape:
+                target[name].copy_(value)
+            else:
+                raise ValueError(
+                    f"{name}: expected {tuple(target[name].shape)}, got {tuple(value.shape)}"
+                )
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b c v h w"],
+        viewmats: Float[Tensor, "b v 4 4"],
+        Ks: Float[Tensor, "b v 3 3"],
+        width: int,
+        height: int,
+    ) -> list[Gaussians]:
+        r"""
+        One `Gaussians` per scene, in the world frame of the cameras, views in order, rows first.
+
+        Args:
+            latents (`torch.Tensor` of shape `(batch_size, channels, num_views, height, width)`):
+                Normalised image latents.
+            viewmats, Ks: World→camera matrices, and intrinsics in pixels of `width` × `height`.
+            width, height (`int`): Image size that the intrinsics speak of.
+        """
+        raw = self.raw_gaussians(latents, viewmats, Ks, width, height)
+        return self.activate(raw, viewmats, Ks, width, height)
+
+    def activate(
+        self,
+        raw: Float[Tensor, "b v 12 H W"],
+        viewmats: Float[Tensor, "b v 4 4"],
+        Ks: Float[Tensor, "b v 3 3"],
+        width: int,
+        height: int,
+    ) -> list[Gaussians]:
+        """Gaussians of raw outputs; arguments as `forward`."""
+        rows, columns = raw.shape[-2:]
+        rays_o, rays_d = camera_rays(viewmats, Ks, width, height, rows, columns)
+        pixel = width / columns / Ks[..., 0, 0]
+        return [
+            self._activate_scene(raw[b], rays_o[b], rays_d[b], viewmats[b], pixel[b])
+            for b in range(len(raw))
+        ]
+
+    def raw_gaussians(
+        self,
+        latents: Float[Tensor, "b c v h w"],
+        viewmats: Float[Tensor, "b v 4 4"],
+        Ks: Float[Tensor, "b v 3 3"],
+        width: int,
+        height: int,
+    ) -> Float[Tensor, "b v 12 H W"]:
+        """The head's outputs per pixel, before activation, in float32."""
+        batch, views = latents.shape[0], latents.shape[2]
+        rays_o, rays_d = camera_rays(viewmats, Ks, width, height, *latents.shape[-2:])
+        raymaps = torch.cat([rays_d, torch.linalg.cross(rays_o, rays_d)], dim=-1)
+        frames = latents.transpose(1, 2).flatten(0, 1)
+        frames = frames * self._std.to(frames.dtype) + self._mean.to(frames.dtype)
+        raymaps = raymaps.to(frames.dtype).movedim(-1, 2).flatten(0, 1)
+        hidden_states = decoder_stem(self.trunk, frames) + self.rays_in(raymaps)
+        for attention in self.attentions:
+            hidden_states = attention(hidden_states, views)
+        features = decoder_tail(self.trunk, hidden_states)
+        raw = F.conv2d(features, self.trunk.proj_out.weight[:, :, None, None])
+        raw = raw.float() + self.trunk.proj_out.bias.float()[:, None, None]
+        return raw.unflatten(0, (batch, views))
+
+    def depths_along_rays(self, raw: Float[Tensor, "*v 12 H W"]) -> Float[Tensor, "*v H W"]:
+        """Depth along the unit ray of raw outputs: inverse depth linear between far and near."""
+        near, far = self.config["near"], self.config["far"]
+        share = torch.sigmoid(raw[..., 0, :, :])
+        return 1 / (share * (1 / near - 1 / far) + 1 / far)
+
+    def _activate_scene(
+        self, raw: Tensor, rays_o: Tensor, rays_d: Tensor, viewmats: Tensor, pixel: Tensor
+    ) -> Gaussians:
+        depths = self.depths_along_rays(raw)[..., None]
+        _, opacities, scales, quats, colors = raw.movedim(1, -1).split(_HEAD_CHANNELS, dim=-1)
+        # At zero a Gaussian is as wide as six tenths of a pixel; the range is a factor of ten.
+        sizes = 0.6 * torch.exp(math.log(10) * torch.tanh(scales)) * pixel[:, None, None, None]
+        local = F.normalize(quats, dim=-1)
+        turned = multiply_quats(_quats_of_rotations(viewmats[:, :3, :3].mT)[:, None, None], local)
+        return Gaussians(
+            means=(rays_o + rays_d * depths).flatten(0, 2),
+            quats=turned.flatten(0, 2),
+            scales=(sizes * depths).flatten(0, 2),
+            opacities=torch.sigmoid(opacities).flatten(),
+            sh=(colors / 2 / SH_C0).flatten(0, 2)[:, None],
+        )
+
+
+class _ViewAttention(nn.Module):
+    """Self-attention over the tokens of all views of a scene, zero-initialised."""
+
+    def __init__(self, width: int, head_dim: int) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.norm = nn.GroupNorm(32, width)
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.norm_q = nn.RMSNorm(head_dim, eps=1e-5)
+        self.norm_k = nn.RMSNorm(head_dim, eps=1e-5)
+        self.to_out = nn.Linear(width, width)
+        nn.init.zeros_(self.to_out.weight)
+        nn.init.zeros_(self.to_out.bias)
+
+    def forward(
+        self, hidden_states: Float[Tensor, "bv c h w"], views: int
+    ) -> Float[Tensor, "bv c h w"]:
+        tokens = self.norm(hidden_states).unflatten(0, (-1, views))
+        tokens = tokens.permute(0, 1, 3, 4, 2).flatten(1, 3)
+        query, key, value = self.to_qkv(tokens).unflatten(2, (-1, 3 * self.head_dim)).chunk(3, -1)
+        output = self.to_out(attend(self.norm_q(query), self.norm_k(key), value))
+        output = output.unflatten(1, (views, *hidden_states.shape[-2:])).flatten(0, 1)
+        return hidden_states + output.permute(0, 3, 1, 2)
+
+
+def multiply_quats(first: Float[Tensor, "*b 4"], second: Float[Tensor, "*b 4"]) -> Tensor:
+    """Hamilton product of quaternions wxyz: the rotation `second`, then `first`."""
+    first, second = torch.broadcast_tensors(first, second)
+    w, v = first[..., :1], first[..., 1:]
+    x, u = second[..., :1], second[..., 1:]
+    real = w * x - (v * u).sum(-1, keepdim=True)
+    return torch.cat([real, w * u + x * v + torch.linalg.cross(v, u)], dim=-1)
+
+
+def _quats_of_rotations(rotations: Float[Tensor, "v 3 3"]) -> Float[Tensor, "v 4"]:
+    """Unit quaternions wxyz, by the largest of the four equivalent forms."""
+    m = rotations
+    trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
+    squares = torch.stack([trace, m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]], dim=-1)
+    outer = torch.stack(
+        [
+            torch.stack(
+                [
+                    1 + trace,
+                    m[:, 2, 1] - m[:, 1, 2],
+                    m[:, 0, 2] - m[:, 2, 0],
+                    m[:, 1, 0] - m[:, 0, 1],
+                ],
+                -1,
+            ),
+            torch.stack(
+                [
+                    m[:, 2, 1] - m[:, 1, 2],
+                    1 + 2 * m[:, 0, 0] - trace,
+                    m[:, 1, 0] + m[:, 0, 1],
+                    m[:, 0, 2] + m[:, 2, 0],
+                ],
+                -1,
+            ),
+            torch.stack(
+                [
+                    m[:, 0, 2] - m[:, 2, 0],
+                    m[:, 1, 0] + m[:, 0, 1],
+                    1 + 2 * m[:, 1, 1] - trace,
+                    m[:, 2, 1] + m[:, 1, 2],
+                ],
+                -1,
+            ),
+            torch.stack(
+                [
+                    m[:, 1, 0] - m[:, 0, 1],
+                    m[:, 0, 2] + m[:, 2, 0],
+                    m[:, 2, 1] + m[:, 1, 2],
+                    1 + 2 * m[:, 2, 2] - trace,
+                ],
+                -1,
+            ),
+        ],
+        dim=1,
+    )  # each row is 4·q_i·q, so the row of the largest q_i is the best conditioned
+    best = squares.argmax(dim=1)
+    return F.normalize(outer[torch.arange(len(m), device=m.device), best], dim=-1)
+
+
+def _last_frame(value: Tensor, size: int) -> Tensor:
+    """Rows of an up-projection [c·t·2·2, …] that make the last of its t frames."""
+    expansion = len(value) // size
+    rows = value.unflatten(0, (-1, expansion, 4))
+    return rows[:, -1].flatten(0, 1)
+
+
+def _initialize_head(proj_out: nn.Linear) -> None:
+    """Gaussians of pixel size at middle depth, mostly opaque, unrotated; colours as they come."""
+    with torch.no_grad():
+        proj_out.weight[:9].mul_(0.1)
+        proj_out.bias.zero_()
+        proj_out.bias[0] = -2.0  # with near 0.2 and far 20 this is a depth of about 1.5
+        proj_out.bias[1] = 1.0
+        proj_out.bias[5] = 1.0  # real part of the quaternion

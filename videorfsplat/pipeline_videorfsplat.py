@@ -1,0 +1,832 @@
+"""Text → views, cameras and Gaussians: the pipeline that follows a timetable."""
+
+import collections
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from diffusers.utils.torch_utils import randn_tensor
+from diffusers.video_processor import VideoProcessor
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, T5EncoderModel
+
+from videorfsplat import schedules
+from videorfsplat.cameras import Cameras
+from videorfsplat.gaussians import Gaussians
+from videorfsplat.guidance import GuidancePlan, GuidanceScales, combine, plan_branches
+from videorfsplat.models import one_frame
+from videorfsplat.models.gaussian_decoder import GaussianDecoder
+from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
+from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
+from videorfsplat.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
+from videorfsplat.schedules import Timetable, TimetableStep
+from videorfsplat.solvers import FlowSolver, scheduler_shift
+
+logger = logging.getLogger(__name__)
+
+MAX_PROMPT_CHARACTERS = 10_000
+# Mochi's limit in tokens; a tokenizer with a smaller `model_max_length` sets its own.
+MAX_SEQUENCE_LENGTH = 256
+# The transformer is told 1000 · (1 - t), as Mochi is.
+NUM_TRAIN_TIMESTEPS = 1000
+OUTPUT_TYPES = ("scene", "pt", "np", "pil", "latent")
+
+Generators = torch.Generator | list[torch.Generator]
+Callback = Callable[[DiffusionPipeline, int, float, dict[str, Tensor]], dict[str, Tensor]]
+
+
+class TextCondition(NamedTuple):
+    """The text of each scene in the batch, and what guidance contrasts it with."""
+
+    prompt_embeds: Float[Tensor, "b l d"]
+    prompt_attention_mask: Bool[Tensor, "b l"]
+    negative_prompt_embeds: Float[Tensor, "b l d"] | None = None
+    negative_prompt_attention_mask: Bool[Tensor, "b l"] | None = None
+
+
+class Streams(NamedTuple):
+    """The state of both streams, and the pose noise that camera guidance contrasts poses with."""
+
+    latents: Float[Tensor, "b c v h w"]
+    pose_latents: Float[Tensor, "b 6 v hp wp"]
+    pose_noise: Float[Tensor, "b 6 v hp wp"]
+
+
+class VideoRFSplatPipeline(DiffusionPipeline):
+    """A sentence becomes views, their cameras and a 3D Gaussian scene.
+
+    Args:
+        tokenizer ([`PreTrainedTokenizerBase`]):
+            Its `model_max_length` bounds the prompt.
+        text_encoder ([`T5EncoderModel`]):
+            One encoder for both streams.
+        vae ([`AutoencoderKLMochi`]):
+            Encodes and decodes each view as a clip of one frame.
+        transformer ([`VideoRFSplatTransformer3DModel`]):
+            Predicts the velocities (clean - noise) of both streams.
+        gaussian_decoder ([`GaussianDecoder`]):
+            Turns clean latents and cameras into Gaussians.
+        scheduler ([`SchedulerMixin`]):
+            Solver of the image stream: a flow-matching scheduler that takes sigmas and one velocity
+            a step. Its shift becomes the shift of the timetable.
+        pose_scheduler ([`SchedulerMixin`]):
+            Solver of the pose stream. Its shift counts where the pose stream is denoised alone.
+        base_schedule (`str`, *optional*, defaults to `"linear"`):
+            The walk of the slower stream, as in `videorfsplat.schedules.timetable`.
+    """
+
+    model_cpu_offload_seq = "text_encoder->transformer->vae->gaussian_decoder"
+    _callback_tensor_inputs = (
+        "latents",
+        "pose_latents",
+        "predicted_latents",
+        "predicted_pose_latents",
+    )
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        text_encoder: T5EncoderModel,
+        vae: AutoencoderKLMochi,
+        transformer: VideoRFSplatTransformer3DModel,
+        gaussian_decoder: GaussianDecoder,
+        scheduler: SchedulerMixin,
+        pose_scheduler: SchedulerMixin,
+        base_schedule: str = "linear",
+    ):
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            transformer=transformer,
+            gaussian_decoder=gaussian_decoder,
+            scheduler=scheduler,
+            pose_scheduler=pose_scheduler,
+        )
+        self.register_to_config(base_schedule=base_schedule)
+        self.video_processor = VideoProcessor(vae_scale_factor=vae.spatial_compression_ratio)
+        self._interrupt = False
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> Self:
+        """As the base class, in float32 unless `torch_dtype` is given, however weights are stored.
+
+        Without this, transformers would load the text encoder in the precision of its file.
+        """
+        kwargs.setdefault("torch_dtype", torch.float32)
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @property
+    def num_views(self) -> int:
+        """V, the number of views that the model makes."""
+        return self.transformer.config.num_views
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model was trained at."""
+        size, factor = self.transformer.config.sample_size, self.vae.spatial_compression_ratio
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * factor, width * factor
+
+    @property
+    def max_sequence_length(self) -> int:
+        """Tokens of a prompt; longer ones are cut, with a warning."""
+        return min(self.tokenizer.model_max_length, MAX_SEQUENCE_LENGTH)
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether the run stops after the present step; set `_interrupt` to make it so."""
+        return self._interrupt
+
+    def check_inputs(
+        self,
+        prompt: str | list[str] | None,
+        negative_prompt: str | list[str] | None,
+        height: int,
+        width: int,
+        cameras: Cameras | list[Cameras] | None,
+        num_scenes_per_prompt: int,
+        generator: Generators | None,
+        text: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+        output_type: str,
+        callback_on_step_end_tensor_inputs: Sequence[str],
+    ) -> None:
+        """Check what a caller can get wrong, before any work.
+
+        Raises:
+            ValueError: naming the received and the accepted value.
+        """
+        self._check_size(height, width)
+        _check_text(prompt, negative_prompt, text, self.max_sequence_length)
+        if num_scenes_per_prompt < 1:
+            raise ValueError(
+                f"num_scenes_per_prompt must be at least 1, got {num_scenes_per_prompt}"
+            )
+        batch_size = _batch_size(prompt, text[0])
+        if cameras is not None:
+            self._check_cameras(cameras, batch_size)
+        num_scenes = batch_size * num_scenes_per_prompt
+        if isinstance(generator, list) and len(generator) != num_scenes:
+            raise ValueError(f"expected {num_scenes} generators, got {len(generator)}")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type must be one of {OUTPUT_TYPES}, got {output_type!r}")
+        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(
+                f"callback_on_step_end_tensor_inputs must be among {self._callback_tensor_inputs}, "
+                f"got {sorted(unknown)}"
+            )
+
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        prompt: str | list[str] | None,
+        negative_prompt: str | list[str] | None = None,
+        *,
+        do_classifier_free_guidance: bool = True,
+        num_scenes_per_prompt: int = 1,
+        prompt_embeds: Float[Tensor, "b l d"] | None = None,
+        prompt_attention_mask: Bool[Tensor, "b l"] | None = None,
+        negative_prompt_embeds: Float[Tensor, "b l d"] | None = None,
+        negative_prompt_attention_mask: Bool[Tensor, "b l"] | None = None,
+    ) -> TextCondition:
+        """Text embeddings of each scene, scenes of one prompt side by side.
+
+        An empty text is an all-false mask over zero embeddings: the condition that the model knows
+        as "no text".
+
+        Args:
+            prompt: one or more texts; `None` if `prompt_embeds` is given.
+            negative_prompt: what guidance leads away from; no text by default.
+            do_classifier_free_guidance: whether the negative side is needed.
+            num_scenes_per_prompt: copies of each text.
+            prompt_embeds: instead of `prompt`, one row a prompt.
+            prompt_attention_mask: of `prompt_embeds`.
+            negative_prompt_embeds: instead of `negative_prompt`.
+            negative_prompt_attention_mask: of `negative_prompt_embeds`.
+
+        Raises:
+            ValueError: if neither or only half of the text is given.
+        """
+        if prompt is not None:
+            prompts = [prompt] if isinstance(prompt, str) else prompt
+            prompt_embeds, prompt_attention_mask = self._encode_text(
+                prompts, self.max_sequence_length
+            )
+        if prompt_embeds is None or prompt_attention_mask is None:
+            raise ValueError("give either prompt, or prompt_embeds with prompt_attention_mask")
+        if not do_classifier_free_guidance:
+            negative_prompt_embeds = negative_prompt_attention_mask = None
+        elif negative_prompt_embeds is None:
+            negative, (batch_size, length) = negative_prompt or "", prompt_attention_mask.shape
+            negatives = [negative] * batch_size if isinstance(negative, str) else negative
+            negative_prompt_embeds, negative_prompt_attention_mask = self._encode_text(
+                negatives, length
+            )
+
+        def per_scene(tensor: Tensor) -> Tensor:
+            on_device = tensor.to(self._execution_device)
+            return on_device.repeat_interleave(num_scenes_per_prompt, dim=0)
+
+        condition = TextCondition(per_scene(prompt_embeds), per_scene(prompt_attention_mask))
+        if negative_prompt_embeds is None or negative_prompt_attention_mask is None:
+            return condition
+        return condition._replace(
+            negative_prompt_embeds=per_scene(negative_prompt_embeds),
+            negative_prompt_attention_mask=per_scene(negative_prompt_attention_mask),
+        )
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        height: int,
+        width: int,
+        generator: Generators | None = None,
+        latents: Float[Tensor, "b c v h w"] | None = None,
+    ) -> Float[Tensor, "b c v h w"]:
+        """Noise of the image stream in float32, drawn or checked.
+
+        Raises:
+            ValueError: if `latents` has another shape.
+        """
+        factor = self.vae.spatial_compression_ratio
+        channels = self.transformer.config.in_channels
+        shape = (batch_size, channels, self.num_views, height // factor, width // factor)
+        return self._prepare_noise("latents", shape, generator, latents)
+
+    def prepare_pose_latents(
+        self,
+        batch_size: int,
+        height: int,
+        width: int,
+        generator: Generators | None = None,
+        pose_latents: Float[Tensor, "b 6 v hp wp"] | None = None,
+    ) -> Float[Tensor, "b 6 v hp wp"]:
+        """Noise of the pose stream in float32, drawn or checked.
+
+        Raises:
+            ValueError: if `pose_latents` has another shape.
+        """
+        grid = self._pose_grid(height, width)
+        shape = (batch_size, self.transformer.config.pose_in_channels, self.num_views, *grid)
+        return self._prepare_noise("pose_latents", shape, generator, pose_latents)
+
+    @torch.no_grad()
+    def encode_frames(self, frames: Float[Tensor, "b v 3 H W"]) -> Float[Tensor, "b c v h w"]:
+        """Normalised latents (the mean of the posterior) of views in [0, 1]."""
+        pixels = (2 * frames - 1).flatten(0, 1).to(self.vae.device, self.vae.dtype)
+        moments = apply_forward_hook(one_frame.encode_frames)(self.vae, pixels)
+        latents = one_frame.normalize_latents(self.vae, moments.float().chunk(2, dim=1)[0])
+        return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+    @torch.no_grad()
+    def decode_frames(self, latents: Float[Tensor, "b c v h w"], output_type: str = "pt") -> Any:
+        """Views of clean latents, as `"pt"`, `"np"` or `"pil"`; also previews `predicted_latents`.
+
+        Returns:
+            `[B,V,3,H,W]` in [0, 1], `[B,V,H,W,3]` in [0, 1], or B lists of V images.
+        """
+        flat = one_frame.denormalize_latents(self.vae, latents.transpose(1, 2).flatten(0, 1))
+        pixels = apply_forward_hook(one_frame.decode_frames)(self.vae, flat.to(self.vae.dtype))
+        video = pixels.float().unflatten(0, (len(latents), -1)).transpose(1, 2)
+        return self.video_processor.postprocess_video(video, output_type=output_type)
+
+    def encode_cameras(
+        self, cameras: list[Cameras], height: int, width: int
+    ) -> Float[Tensor, "b 6 v hp wp"]:
+        """Normalised raymaps of cameras, on the grid of the pose stream."""
+        grid = self._pose_grid(height, width)
+        raymaps = torch.stack([cameras_to_raymap(camera, *grid) for camera in cameras])
+        mean, std = self._pose_statistics(raymaps)
+        return ((raymaps.transpose(1, 2) - mean) / std).to(self._execution_device, torch.float32)
+
+    def recover_cameras(
+        self, pose_latents: Float[Tensor, "b 6 v hp wp"], height: int, width: int
+    ) -> list[RayFit]:
+        """The cameras that explain normalised raymaps best; also previews `predicted_pose_latents`.
+
+        Each scene's cameras are in the frame of its view 1.
+        """
+        mean, std = self._pose_statistics(pose_latents)
+        raymaps = (pose_latents * std + mean).transpose(1, 2)
+        return raymaps_to_cameras(raymaps, width, height)
+
+    @torch.no_grad()
+    def decode_gaussians(
+        self, latents: Float[Tensor, "b c v h w"], cameras: list[Cameras]
+    ) -> list[Gaussians]:
+        """The Gaussians of each scene, in the frame of its cameras."""
+        dtype, device = self.gaussian_decoder.dtype, latents.device
+        return self.gaussian_decoder(
+            latents.to(dtype),
+            torch.stack([camera.viewmats for camera in cameras]).to(device, torch.float32),
+            torch.stack([camera.Ks for camera in cameras]).to(device, torch.float32),
+            cameras[0].width,
+            cameras[0].height,
+        )
+
+    def make_timetable(
+        self, num_inference_steps: int, pose_offset: float = 0.2, *, given_cameras: bool = False
+    ) -> Timetable:
+        """The timetable that a run with these settings follows.
+
+        Raises:
+            ValueError: if a setting is out of range.
+        """
+        schedules.check_pose_offset(pose_offset)
+        base, shift = self.config["base_schedule"], scheduler_shift(self.scheduler)
+        if given_cameras:
+            return schedules.given_cameras_timetable(num_inference_steps, base=base, shift=shift)
+        return schedules.timetable(num_inference_steps, pose_offset, base=base, shift=shift)
+
+    @torch.no_grad()
+    def stream(
+        self,
+        prompt: str | list[str] | None = None,
+        negative_prompt: str | list[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 24,
+        pose_offset: float = 0.2,
+        guidance_scale: float = 3.0,
+        pose_guidance_scale: float = 1.5,
+        camera_guidance_scale: float = 1.5,
+        cameras: Cameras | list[Cameras] | None = None,
+        timetable: Timetable | None = None,
+        num_scenes_per_prompt: int = 1,
+        generator: Generators | None = None,
+        latents: Float[Tensor, "b c v h w"] | None = None,
+        pose_latents: Float[Tensor, "b 6 v hp wp"] | None = None,
+        prompt_embeds: Float[Tensor, "p l d"] | None = None,
+        prompt_attention_mask: Bool[Tensor, "p l"] | None = None,
+        negative_prompt_embeds: Float[Tensor, "p l d"] | None = None,
+        negative_prompt_attention_mask: Bool[Tensor, "p l"] | None = None,
+        output_type: str = "scene",
+        return_dict: bool = True,
+        callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> Iterator[Any]:
+        r"""Generate scenes step by step.
+
+        Yields a `DenoisingStep` after every step and the output last. Closing the iterator stops
+        the run. Nothing runs, not even the checks, before the first item is asked for.
+
+        Args:
+            prompt (`str` or `list[str]`, *optional*):
+                What to generate.
+            negative_prompt (`str` or `list[str]`, *optional*):
+                What guidance leads away from; no text by default.
+            height (`int`, *optional*):
+                Height of the views in pixels; by default what the model was trained at.
+            width (`int`, *optional*):
+                Width of the views in pixels; by default what the model was trained at.
+            num_inference_steps (`int`, *optional*, defaults to 24):
+                Steps.
+            pose_offset (`float`, *optional*, defaults to 0.2):
+                δ: how far the pose stream is ahead of the image stream; 0 is synchronous, negative
+                values put the images ahead. Between -1 and 1.
+            guidance_scale (`float`, *optional*, defaults to 3.0):
+                Text → images. 1 is off and saves a branch, here and in the next two.
+            pose_guidance_scale (`float`, *optional*, defaults to 1.5):
+                Text → cameras.
+            camera_guidance_scale (`float`, *optional*, defaults to 1.5):
+                Cameras → images.
+            cameras (`Cameras` or `list[Cameras]`, *optional*):
+                Cameras to generate for, one for all prompts or one a prompt, in the length unit of
+                the training data. They are taken to the frame of their view 1.
+            timetable (`Timetable`, *optional*):
+                Followed instead of the one that `num_inference_steps` and `pose_offset` make.
+            num_scenes_per_prompt (`int`, *optional*, defaults to 1):
+                Scenes of each prompt, side by side in the batch.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Source of the noise, one for all or one a scene.
+            latents (`torch.Tensor`, *optional*):
+                Noise of the image stream, `[B,C,V,h,w]`.
+            pose_latents (`torch.Tensor`, *optional*):
+                Noise of the pose stream, `[B,6,V,h,w]`.
+            prompt_embeds (`torch.Tensor`, *optional*):
+                Instead of `prompt`, as `encode_prompt` makes them, one row a prompt.
+            prompt_attention_mask (`torch.Tensor`, *optional*):
+                Of `prompt_embeds`.
+            negative_prompt_embeds (`torch.Tensor`, *optional*):
+                Instead of `negative_prompt`.
+            negative_prompt_attention_mask (`torch.Tensor`, *optional*):
+                Of `negative_prompt_embeds`.
+            output_type (`str`, *optional*, defaults to `"scene"`):
+                `"scene"`: frames as a tensor, cameras and Gaussians. `"pt"`, `"np"`, `"pil"`:
+                frames in that form, and cameras. `"latent"`: latents only.
+            return_dict (`bool`, *optional*, defaults to `True`):
+                Whether the output is a `VideoRFSplatPipelineOutput` or a tuple of its values.
+            callback_on_step_end (`Callable`, *optional*):
+                Called as `callback(pipeline, step_index, timestep, tensors)` after every step. It
+                returns a dictionary, whose `latents` and `pose_latents` replace the present ones.
+                Setting `pipeline._interrupt = True` ends the run: what the last step predicted
+                is decoded.
+            callback_on_step_end_tensor_inputs (`Sequence[str]`, *optional*):
+                Tensors that the callback is given: `latents`, `pose_latents`, `predicted_latents`
+                and `predicted_pose_latents`.
+
+        Raises:
+            ValueError: if an input is out of range; before any work.
+        """
+        # 1. Check inputs
+        default_height, default_width = self.default_size
+        height = default_height if height is None else height
+        width = default_width if width is None else width
+        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        text_tensors = (
+            prompt_embeds,
+            prompt_attention_mask,
+            negative_prompt_embeds,
+            negative_prompt_attention_mask,
+        )
+        self.check_inputs(
+            prompt,
+            negative_prompt,
+            height,
+            width,
+            cameras,
+            num_scenes_per_prompt,
+            generator,
+            text_tensors,
+            output_type,
+            callback_on_step_end_tensor_inputs,
+        )
+        scales = GuidanceScales(guidance_scale, pose_guidance_scale, camera_guidance_scale)
+        table = timetable or self.make_timetable(
+            num_inference_steps, pose_offset, given_cameras=cameras is not None
+        )
+        _check_start(table, (1.0, 1.0 if cameras is None else 0.0))
+        solvers = self._make_solvers(table)
+
+        # 2. Prepare the two streams
+        batch_size = _batch_size(prompt, prompt_embeds) * num_scenes_per_prompt
+        latents = self.prepare_latents(batch_size, height, width, generator, latents)
+        pose_noise = self.prepare_pose_latents(batch_size, height, width, generator, pose_latents)
+        scene_cameras = _cameras_per_scene(cameras, batch_size, height, width)
+        pose_latents = (
+            pose_noise
+            if scene_cameras is None
+            else self.encode_cameras(scene_cameras, height, width)
+        )
+
+        self._interrupt = False
+        try:
+            # 3. Encode the text
+            text = self.encode_prompt(
+                prompt,
+                negative_prompt,
+                do_classifier_free_guidance=scales.needs_negative_text,
+                num_scenes_per_prompt=num_scenes_per_prompt,
+                prompt_embeds=prompt_embeds,
+                prompt_attention_mask=prompt_attention_mask,
+                negative_prompt_embeds=negative_prompt_embeds,
+                negative_prompt_attention_mask=negative_prompt_attention_mask,
+            )
+
+            # 4. Denoise both streams
+            streams = Streams(latents, pose_latents, pose_noise)
+            for step in self._denoise(streams, text, table, solvers, scales):
+                if callback_on_step_end is not None:
+                    self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, step)
+                yield step
+                latents, pose_latents = step.latents, step.pose_latents
+                if self._interrupt:
+                    latents, pose_latents = step.predicted_latents, step.predicted_pose_latents
+                    break
+
+            # 5. Decode
+            output = self._decode(
+                latents, pose_latents, scene_cameras, (height, width), output_type
+            )
+        finally:
+            self.maybe_free_model_hooks()
+        yield output if return_dict else output.to_tuple()
+
+    @functools.wraps(stream, assigned=())
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Generate scenes: `stream`, with the same arguments, run to its end.
+
+        Returns:
+            A `VideoRFSplatPipelineOutput`, or a tuple of its values that are not `None`.
+        """
+        return collections.deque(self.stream(*args, **kwargs), maxlen=1).pop()
+
+    @torch.no_grad()
+    def estimate_cameras(
+        self,
+        frames: Float[Tensor, "b v 3 H W"],
+        prompt: str | list[str] | None = None,
+        *,
+        num_inference_steps: int = 24,
+        pose_guidance_scale: float = 1.0,
+        generator: Generators | None = None,
+        pose_latents: Float[Tensor, "b 6 v hp wp"] | None = None,
+    ) -> list[RayFit]:
+        """The cameras of given views: the pose stream alone is denoised, with t_image = 0.
+
+        Args:
+            frames: views in [0, 1].
+            prompt: what they show, one text for all scenes or one a scene, if known.
+            num_inference_steps: steps.
+            pose_guidance_scale: text → cameras; 1 is off.
+            generator: source of the noise, one for all or one a scene.
+            pose_latents: noise of the pose stream.
+
+        Raises:
+            ValueError: if the number or size of the views or a value does not fit.
+        """
+        batch_size, num_views, _, height, width = frames.shape
+        self._check_size(height, width)
+        if num_views != self.num_views:
+            raise ValueError(f"expected {self.num_views} views, got {num_views}")
+        if not (frames.isfinite().all() and frames.min() >= 0 and frames.max() <= 1):
+            raise ValueError("frames must hold values in [0, 1]")
+        prompts = [prompt or ""] * batch_size if not isinstance(prompt, list) else prompt
+        if len(prompts) != batch_size:
+            raise ValueError(f"expected {batch_size} prompts, got {len(prompts)}")
+        _check_prompts("prompt", prompts)
+        scales = GuidanceScales(pose_guidance_scale=pose_guidance_scale)
+        table = schedules.given_images_timetable(
+            num_inference_steps,
+            base=self.config["base_schedule"],
+            shift=scheduler_shift(self.pose_scheduler),
+        )
+        solvers = self._make_solvers(table)
+        noise = self.prepare_pose_latents(batch_size, height, width, generator, pose_latents)
+        self._interrupt = False
+        try:
+            text = self.encode_prompt(
+                prompts, do_classifier_free_guidance=scales.needs_negative_text
+            )
+            streams = Streams(self.encode_frames(frames), noise, noise)
+            steps = self._denoise(streams, text, table, solvers, scales)
+            last = collections.deque(steps, maxlen=1).pop()
+        finally:
+            self.maybe_free_model_hooks()
+        return self.recover_cameras(last.pose_latents, height, width)
+
+    def _denoise(
+        self,
+        streams: Streams,
+        text: TextCondition,
+        table: Timetable,
+        solvers: tuple[FlowSolver, FlowSolver],
+        scales: GuidanceScales,
+    ) -> Iterator[DenoisingStep]:
+        latents, pose_latents, pose_noise = streams
+        image_solver, pose_solver = solvers
+        # A decorator of diffusers hides the method's signature from the type checker.
+        progress_bar = self.progress_bar(total=table.num_inference_steps)  # pyright: ignore
+        with progress_bar:
+            for index, step in enumerate(table.steps()):
+                plan = plan_branches(
+                    scales,
+                    image_moves=step.image_moves,
+                    pose_moves=step.pose_moves,
+                    pose_is_noise=step.t_pose == 1,
+                )
+                velocity, pose_velocity = self._predict_velocities(
+                    Streams(latents, pose_latents, pose_noise), text, plan, step
+                )
+                predicted_latents = latents + step.t_image * velocity
+                predicted_pose_latents = pose_latents + step.t_pose * pose_velocity
+                if step.image_moves:
+                    latents = image_solver.step(velocity, latents)
+                if step.pose_moves:
+                    pose_latents = pose_solver.step(pose_velocity, pose_latents)
+                state = DenoisingStep(
+                    index=index,
+                    num_inference_steps=table.num_inference_steps,
+                    t_image=step.next_t_image,
+                    t_pose=step.next_t_pose,
+                    latents=latents,
+                    pose_latents=pose_latents,
+                    predicted_latents=predicted_latents,
+                    predicted_pose_latents=predicted_pose_latents,
+                )
+                progress_bar.update()
+                yield state
+                latents, pose_latents = state.latents, state.pose_latents
+
+    def _predict_velocities(
+        self, streams: Streams, text: TextCondition, plan: GuidancePlan, step: TimetableStep
+    ) -> tuple[Float[Tensor, "b c v h w"], Float[Tensor, "b 6 v hp wp"]]:
+        """Guided velocities of both streams: one forward pass with all branches in the batch."""
+        latents, pose_latents, pose_noise = streams
+        poses, pose_timesteps, embeds, masks = [], [], [], []
+        for branch in plan.branches:
+            poses.append(pose_latents if branch.has_pose else pose_noise)
+            pose_timesteps.append(_timestep(step.t_pose if branch.has_pose else 1.0, latents))
+            embeds.append(text.prompt_embeds if branch.has_text else text.negative_prompt_embeds)
+            masks.append(
+                text.prompt_attention_mask
+                if branch.has_text
+                else text.negative_prompt_attention_mask
+            )
+        dtype, count = self.transformer.dtype, len(plan.branches)
+        velocities, pose_velocities = self.transformer(
+            hidden_states=latents.to(dtype).repeat(count, 1, 1, 1, 1),
+            pose_hidden_states=torch.cat(poses).to(dtype),
+            encoder_hidden_states=torch.cat(embeds).to(dtype),
+            timestep=_timestep(step.t_image, latents).repeat(count),
+            pose_timestep=torch.cat(pose_timesteps),
+            encoder_attention_mask=torch.cat(masks),
+            return_dict=False,
+        )
+        return combine(plan.image_weights, velocities), combine(plan.pose_weights, pose_velocities)
+
+    def _decode(
+        self,
+        latents: Float[Tensor, "b c v h w"],
+        pose_latents: Float[Tensor, "b 6 v hp wp"],
+        cameras: list[Cameras] | None,
+        size: tuple[int, int],
+        output_type: str,
+    ) -> VideoRFSplatPipelineOutput:
+        output = VideoRFSplatPipelineOutput(latents=latents, pose_latents=pose_latents)
+        if output_type == "latent":
+            return output
+        frames = self.decode_frames(latents, "pt" if output_type == "scene" else output_type)
+        residuals = None
+        if cameras is None:
+            fits = self.recover_cameras(pose_latents, *size)
+            cameras, residuals = [fit.cameras for fit in fits], [fit.residual for fit in fits]
+        is_scene = output_type == "scene"
+        return VideoRFSplatPipelineOutput(
+            frames=frames,
+            cameras=cameras,
+            camera_residuals=residuals,
+            gaussians=self.decode_gaussians(latents, cameras) if is_scene else None,
+            latents=latents,
+            pose_latents=pose_latents,
+        )
+
+    def _call_back(
+        self, callback: Callable[..., Any], names: Sequence[str], step: DenoisingStep
+    ) -> None:
+        tensors = {name: getattr(step, name) for name in names}
+        timestep = NUM_TRAIN_TIMESTEPS * (1 - step.t_image)
+        returned = callback(self, step.index, timestep, tensors)
+        step.latents = returned.get("latents", step.latents)
+        step.pose_latents = returned.get("pose_latents", step.pose_latents)
+
+    def _make_solvers(self, table: Timetable) -> tuple[FlowSolver, FlowSolver]:
+        device = self._execution_device
+        return (
+            FlowSolver(self.scheduler, table.image_times, device),
+            FlowSolver(self.pose_scheduler, table.pose_times, device),
+        )
+
+    def _encode_text(
+        self, prompts: list[str], length: int
+    ) -> tuple[Float[Tensor, "p l d"], Bool[Tensor, "p l"]]:
+        tokens = self.tokenizer(
+            prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
+        is_empty = torch.tensor([not prompt.strip() for prompt in prompts])
+        mask = tokens.attention_mask.bool() & ~is_empty[:, None]
+        device, encoder = self._execution_device, self.text_encoder
+        if not mask.any():
+            shape = (*mask.shape, encoder.config.d_model)
+            return torch.zeros(shape, dtype=encoder.dtype, device=device), mask.to(device)
+        longest = max(len(ids) for ids in self.tokenizer(prompts).input_ids)
+        if longest > length:
+            logger.warning("the prompt has %d tokens; only the first %d count", longest, length)
+        mask = mask.to(device)
+        embeds = encoder(tokens.input_ids.to(device), attention_mask=mask)[0]
+        # Attention over nothing, in the rows of empty texts, may be NaN.
+        return embeds.masked_fill(~mask[..., None], 0.0), mask
+
+    def _prepare_noise(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        generator: Generators | None,
+        given: Tensor | None,
+    ) -> Tensor:
+        device = self._execution_device
+        if given is None:
+            return randn_tensor(shape, generator=generator, device=device, dtype=torch.float32)
+        if tuple(given.shape) != shape:
+            raise ValueError(f"expected {name} of shape {shape}, got {tuple(given.shape)}")
+        return given.to(device, torch.float32)
+
+    def _pose_grid(self, height: int, width: int) -> tuple[int, int]:
+        stride = self.vae.spatial_compression_ratio
+        return height // stride, width // stride
+
+    def _pose_statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        config = self.transformer.config
+        mean, std = (
+            torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
+            for values in (config.pose_latents_mean, config.pose_latents_std)
+        )
+        return mean, std
+
+    def _check_size(self, height: int, width: int) -> None:
+        multiple = self.vae.spatial_compression_ratio * self.transformer.config.patch_size
+        if height < multiple or width < multiple or height % multiple or width % multiple:
+            raise ValueError(
+                f"height and width must be multiples of {multiple}, got {height} and {width}"
+            )
+
+    def _check_cameras(self, cameras: Cameras | list[Cameras], num_prompts: int) -> None:
+        given = [cameras] if isinstance(cameras, Cameras) else cameras
+        if isinstance(cameras, list) and len(cameras) != num_prompts:
+            raise ValueError(f"expected cameras for {num_prompts} prompts, got {len(cameras)}")
+        for camera in given:
+            if camera.num_views != self.num_views:
+                raise ValueError(f"expected {self.num_views} cameras, got {camera.num_views}")
+
+
+def _timestep(t: float, like: Tensor) -> Float[Tensor, " b"]:
+    return torch.full((len(like),), NUM_TRAIN_TIMESTEPS * (1 - t), device=like.device)
+
+
+def _batch_size(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -> int:
+    if prompt_embeds is not None:
+        return len(prompt_embeds)
+    return len(prompt) if isinstance(prompt, list) else 1
+
+
+def _cameras_per_scene(
+    cameras: Cameras | list[Cameras] | None, num_scenes: int, height: int, width: int
+) -> list[Cameras] | None:
+    """One entry a scene, for views of this size, in the frame of view 1."""
+    if cameras is None:
+        return None
+    given = [cameras] if isinstance(cameras, Cameras) else cameras
+    copies = num_scenes // len(given)
+    return [
+        camera.resized(width, height).relative_to_first() for camera in given for _ in range(copies)
+    ]
+
+
+def _check_start(table: Timetable, start: tuple[float, float]) -> None:
+    if table.pairs[0] != start or (start[1] == 0 and len(table.pose_times) > 1):
+        raise ValueError(f"the timetable must start at {start}, got {table.pairs[0]}")
+
+
+def _check_prompts(name: str, prompts: Any) -> None:
+    """A list of texts, each of a sane length."""
+    if not isinstance(prompts, list) or not all(isinstance(text, str) for text in prompts):
+        raise ValueError(f"{name} must be a text or a list of texts, got {prompts!r}")
+    longest = max((len(text) for text in prompts), default=0)
+    if longest > MAX_PROMPT_CHARACTERS:
+        raise ValueError(
+            f"{name} must have at most {MAX_PROMPT_CHARACTERS} characters, got {longest}"
+        )
+
+
+def _check_text(
+    prompt: str | list[str] | None,
+    negative_prompt: str | list[str] | None,
+    text: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
+    max_sequence_length: int,
+) -> None:
+    embeds, mask, negative_embeds, negative_mask = text
+    if (prompt is None) == (embeds is None):
+        raise ValueError("give either prompt or prompt_embeds")
+    if negative_prompt is not None and negative_embeds is not None:
+        raise ValueError("give at most one of negative_prompt and negative_prompt_embeds")
+    if prompt is not None:
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        _check_prompts("prompt", prompts)
+        if not prompts or not all(text.strip() for text in prompts):
+            raise ValueError("prompt must not be empty")
+    if isinstance(negative_prompt, list) and len(negative_prompt) != _batch_size(prompt, embeds):
+        raise ValueError("negative_prompt must hold as many texts as prompt")
+    if negative_prompt is not None:
+        negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt
+        _check_prompts("negative_prompt", negatives)
+    length = max_sequence_length if embeds is None else embeds.shape[1]
+    shape = (_batch_size(prompt, embeds), length)
+    _check_embeds("prompt", embeds, mask, shape)
+    _check_embeds("negative_prompt", negative_embeds, negative_mask, shape)
+
+
+def _check_embeds(
+    name: str, embeds: Tensor | None, mask: Tensor | None, shape: tuple[int, int]
+) -> None:
+    """Embeddings and their mask come together, one row a prompt, all of one length."""
+    if (embeds is None) != (mask is None):
+        raise ValueError(f"{name}_embeds and {name}_attention_mask must be given together")
+    if embeds is None or mask is None:
+        return
+    if tuple(embeds.shape[:2]) != shape or tuple(mask.shape) != shape:
+        raise ValueError(
+            f"expected {name}_embeds and its mask of shape {shape}, "
+            f"got {tuple(embeds.shape[:2])} and {tuple(mask.shape)}"
+        )

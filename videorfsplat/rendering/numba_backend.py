@@ -1,0 +1,173 @@
+"""Rasterisation on the CPU by numba kernels: all cores, the same result for any thread count."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from videorfsplat.cameras import Cameras
+from videorfsplat.gaussians import Gaussians
+from videorfsplat.rendering import numba_layout as at
+from videorfsplat.rendering.colors import evaluate_view_colors
+from videorfsplat.rendering.conventions import FRUSTUM_MARGIN
+from videorfsplat.rendering.numba_binning import count_pairs, fill_pairs
+from videorfsplat.rendering.numba_compositing import composite, composite_backward
+from videorfsplat.rendering.numba_projection import project, project_backward
+
+# Views rendered together when no gradient is needed: bounds the memory of long camera paths.
+VIEWS_PER_PASS = 8
+
+
+def accumulate_numba(
+    gaussians: Gaussians, cameras: Cameras, *, near: float, far: float
+) -> Float[Tensor, "v H W 5"]:
+    """Sums of weight times (red, green, blue, 1, depth) at every pixel of every view.
+
+    Computes in float64 for float64 Gaussians and in float32 for all others; the result has the
+    Gaussians' precision.
+    """
+    dtype = gaussians.means.dtype
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    gaussians, cameras = gaussians.to(exact), cameras.to(exact)
+    needs_gradient = torch.is_grad_enabled() and any(
+        t.requires_grad for t in vars(gaussians).values()
+    )
+    step = cameras.num_views if needs_gradient else VIEWS_PER_PASS
+    passes = [
+        _accumulate_views(gaussians, cameras[view : view + step], near, far)
+        for view in range(0, max(cameras.num_views, 1), max(step, 1))
+    ]
+    return torch.cat(passes).to(dtype)
+
+
+def _accumulate_views(
+    gaussians: Gaussians, cameras: Cameras, near: float, far: float
+) -> Float[Tensor, "v H W 5"]:
+    lenses = _camera_constants(cameras)
+    limits = torch.tensor([near, far, cameras.width, cameras.height], dtype=gaussians.means.dtype)
+    return _Accumulate.apply(
+        gaussians.means,
+        gaussians.quats,
+        gaussians.scales,
+        gaussians.opacities,
+        evaluate_view_colors(gaussians, cameras),
+        cameras.viewmats,
+        lenses,
+        limits,
+    )
+
+
+def _camera_constants(cameras: Cameras) -> Float[Tensor, "v 8"]:
+    focals = cameras.Ks[:, [0, 1], [0, 1]]
+    centers = cameras.Ks[:, :2, 2]
+    size = focals.new_tensor([cameras.width, cameras.height])
+    margins = FRUSTUM_MARGIN * 0.5 * size / focals
+    lows, highs = -(centers / focals + margins), (size - centers) / focals + margins
+    slopes = torch.stack([lows, highs], dim=-1).flatten(1)  # x min, x max, y min, y max
+    return torch.cat([focals, centers, slopes], dim=1)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What the kernels know about the pairs of splat and tile after the forward pass."""
+
+    splats: np.ndarray
+    rectangles: np.ndarray
+    firsts: np.ndarray
+    slots: np.ndarray
+    gaussian_ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class _Accumulate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        arrays = [_to_array(t) for t in inputs]
+        pairs = _pair_with_tiles(*arrays)
+        width, height = (int(size) for size in arrays[-1][2:])
+        sums = np.empty((len(pairs.splats), height, width, 5), arrays[0].dtype)
+        tile_ends = np.empty_like(pairs.starts)
+        composite(pairs.splats, pairs.gaussian_ids, pairs.starts, pairs.ends, tile_ends, sums)
+        output = torch.from_numpy(sums)
+        ctx.save_for_backward(*inputs, output)
+        ctx.pairs, ctx.tile_ends = pairs, tile_ends
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator hides names)
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        *inputs, sums = (_to_array(t) for t in ctx.saved_tensors)
+        means, quats, scales, opacities, colors, viewmats, lenses, _ = inputs
+        pairs: _Pairs = ctx.pairs
+        tile_sums = np.empty((len(pairs.gaussian_ids), at.SUM_COLUMNS), sums.dtype)
+        composite_backward(
+            pairs.splats,
+            pairs.gaussian_ids,
+            pairs.starts,
+            ctx.tile_ends,
+            sums,
+            _to_array(grad_outputs[0]),
+            tile_sums,
+        )
+        gradients = [np.zeros_like(a) for a in (means, quats, scales, opacities, colors)]
+        project_backward(
+            means,
+            quats,
+            scales,
+            colors,
+            viewmats,
+            lenses,
+            pairs.splats,
+            pairs.rectangles,
+            ctx.tile_ends,
+            pairs.firsts,
+            pairs.slots,
+            tile_sums,
+            *gradients,
+        )
+        return *(torch.from_numpy(g) for g in gradients), None, None, None
+
+
+def _to_array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
+def _pair_with_tiles(
+    means: np.ndarray,
+    quats: np.ndarray,
+    scales: np.ndarray,
+    opacities: np.ndarray,
+    colors: np.ndarray,
+    viewmats: np.ndarray,
+    lenses: np.ndarray,
+    limits: np.ndarray,
+) -> _Pairs:
+    """Project all Gaussians into all views and list, by tile and depth, the splats to composite."""
+    num_views, num_gaussians = len(viewmats), len(means)
+    width, height = (int(size) for size in limits[2:])
+    splats = np.empty((num_views, num_gaussians, at.SPLAT_COLUMNS), means.dtype)
+    rectangles = np.empty((num_views, num_gaussians, 4), np.int32)
+    project(means, quats, scales, opacities, colors, viewmats, lenses, limits, splats, rectangles)
+
+    firsts = np.empty((num_views, num_gaussians), np.int64)
+    num_rows, num_columns = -(-height // at.TILE_HEIGHT), -(-width // at.TILE_WIDTH)
+    counts = np.zeros((num_views, num_rows, num_columns), np.int64)
+    totals = np.empty((num_views, 2), np.int64)
+    count_pairs(rectangles, firsts, counts, totals)
+
+    starts = counts.cumsum().reshape(counts.shape) - counts
+    firsts += (totals[:, 0].cumsum() - totals[:, 0])[:, None]
+    num_pairs = int(totals[:, 0].sum())
+    gaussian_ids = np.empty(num_pairs, np.int32)
+    slots = np.empty(num_pairs, np.int64)
+    depth_bits = splats[..., at.DEPTH].view(np.int32 if means.dtype == np.float32 else np.int64)
+    ends = starts.copy()
+    fill_pairs(depth_bits, rectangles, firsts, ends, totals, gaussian_ids, slots)
+    return _Pairs(splats, rectangles, firsts, slots, gaussian_ids, starts, ends)

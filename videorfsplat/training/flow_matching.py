@@ -1,0 +1,64 @@
+"""Rectified flow as Mochi counts it: what a step of training mixes, tells and asks for.
+
+t = 1 is noise and t = 0 is data; the transformer is told 1000·(1 − t) and predicts clean − noise,
+which is what a scheduler with `invert_sigmas=True` steps along.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from videorfsplat.training.run import StepRandomness
+
+
+@dataclass(frozen=True)
+class TimeDistribution:
+    """How the noise levels of the two streams are drawn: logit-normal, each on its own.
+
+    The masses at the ends put given cameras, dropped cameras and given images in distribution
+    (design: independent times need no separate dropout).
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    pose_clean: float = 0.1
+    """Share of samples with t_pose = 0."""
+    pose_noise: float = 0.15
+    """Share of samples with t_pose = 1."""
+    image_clean: float = 0.05
+    """Share of samples with t_image = 0, taken from those with neither of the above."""
+
+    def draw(
+        self, randomness: StepRandomness, batch_size: int
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """Times of the image stream and of the pose stream."""
+        t_image = torch.sigmoid(self.mean + self.std * randomness.randn(batch_size))
+        t_pose = torch.sigmoid(self.mean + self.std * randomness.randn(batch_size))
+        choice = randomness.rand(batch_size)
+        edges = torch.tensor([self.pose_clean, self.pose_noise, self.image_clean]).cumsum(0)
+        t_pose = torch.where(choice < edges[0], 0.0, t_pose)
+        t_pose = torch.where((choice >= edges[0]) & (choice < edges[1]), 1.0, t_pose)
+        t_image = torch.where((choice >= edges[1]) & (choice < edges[2]), 0.0, t_image)
+        return t_image, t_pose
+
+
+def mix(
+    clean: Float[Tensor, "b *rest"], noise: Float[Tensor, "b *rest"], t: Float[Tensor, " b"]
+) -> Float[Tensor, "b *rest"]:
+    """The noisy state at time t: (1 − t)·clean + t·noise."""
+    t = t.view(-1, *(1,) * (clean.ndim - 1)).to(clean.dtype)
+    return (1 - t) * clean + t * noise
+
+
+def velocity_loss(
+    velocity: Float[Tensor, "b *rest"],
+    clean: Float[Tensor, "b *rest"],
+    noise: Float[Tensor, "b *rest"],
+    t: Float[Tensor, " b"],
+) -> Float[Tensor, ""]:
+    """Mean squared error to clean − noise over the samples whose stream is not given (t > 0)."""
+    errors = (velocity.float() - (clean - noise)).square().flatten(1).mean(1)
+    asked = (t > 0).to(errors.dtype)
+    return (errors * asked).sum() / asked.sum().clamp(min=1)

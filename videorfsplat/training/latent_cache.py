@@ -1,0 +1,92 @@
+"""Latents of a data set, computed once the autoencoder stands."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLMochi
+from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.models.one_frame import encode_frames, normalize_latents
+from videorfsplat.rays import cameras_to_raymap
+
+
+def autoencoder_hash(vae: AutoencoderKLMochi) -> str:
+    """Fingerprint of the encoder's weights and the latent statistics."""
+    digest = hashlib.sha256()
+    statistics = {k: vae.config[k] for k in ("latents_mean", "latents_std", "scaling_factor")}
+    digest.update(json.dumps(statistics, default=list).encode())
+    for name, value in sorted(vae.encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class LatentCache:
+    """Normalised latents [n,V,12,h,w] and raymaps [n,V,6,h,w] of a data set, in memory.
+
+    Written to `latents-<size>.safetensors` beside the data at first use, in float16; more scenes
+    are encoded when the data set has grown.
+
+    Args:
+        folder: of the data set.
+        vae: the autoencoder; the cache belongs to its weights.
+        size: frames are resized to this many pixels a side before encoding.
+
+    Raises:
+        ValueError: if the cache was made by another autoencoder.
+    """
+
+    def __init__(self, folder: str, vae: AutoencoderKLMochi, size: int) -> None:
+        self.dataset = WorldsDataset(folder)
+        path = Path(folder) / f"latents-{size}.safetensors"
+        fingerprint = autoencoder_hash(vae)
+        cached = _read(path, fingerprint)
+        start = len(cached["latents"]) if cached else 0
+        if start < len(self.dataset):
+            added = _encode(self.dataset, vae, size, start)
+            cached = {k: torch.cat([cached[k], added[k]]) for k in added} if cached else added
+            unfinished = path.with_suffix(".partial")
+            save_file(cached, unfinished, metadata={"autoencoder": fingerprint})
+            os.replace(unfinished, path)
+        self.latents: Float[Tensor, "n v c h w"] = cached["latents"]
+        self.raymaps: Float[Tensor, "n v 6 h w"] = cached["raymaps"]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+def _read(path: Path, fingerprint: str) -> dict[str, Tensor]:
+    if not path.exists():
+        return {}
+    with safe_open(path, framework="pt") as file:
+        made_by = (file.metadata() or {}).get("autoencoder")
+    if made_by != fingerprint:
+        raise ValueError(f"{path} holds latents of another autoencoder; delete it to encode anew")
+    return load_file(path)
+
+
+@torch.no_grad()
+def _encode(
+    dataset: WorldsDataset, vae: AutoencoderKLMochi, size: int, start: int
+) -> dict[str, Tensor]:
+    factor = vae.spatial_compression_ratio
+    latents, raymaps = [], []
+    for index in range(start, len(dataset)):
+        frames = dataset.frames(index).to(vae.device).float() / 127.5 - 1
+        if frames.shape[-1] != size:
+            frames = F.interpolate(frames, (size, size), mode="bilinear", antialias=True)
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(vae.device.type, torch.bfloat16):
+            means = encode_frames(vae, frames).float().chunk(2, dim=1)[0]
+        latents.append(normalize_latents(vae, means).half().cpu())
+        cameras = dataset.cameras(index)
+        raymaps.append(cameras_to_raymap(cameras, size // factor, size // factor).half())
+    return {"latents": torch.stack(latents), "raymaps": torch.stack(raymaps)}

@@ -1,0 +1,289 @@
+"""One training run: the loop that every entry point shares, on accelerate.
+
+Everything random in a step is drawn from a generator seeded by (run seed, step), so a run is fully
+described by its configuration and its step number, and a run that was killed continues exactly.
+"""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every training entry point is told."""
+
+    output: str
+    """Folder of the run: `log.jsonl`, `config.json`, `state-*`, sheets, the exported model."""
+    max_steps: int
+    batch_size: int
+    """Over all processes together."""
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    decay_steps: int = 0
+    """Length of the final linear decay of the learning rate to zero; 0 = constant."""
+    weight_decay: float = 0.01
+    ema_decay: float = 0.999
+    max_grad_norm: float = 1.0
+    mixed_precision: str = "bf16"
+    seed: int = 0
+    log_every: int = 20
+    save_minutes: float = 5.0
+    sheet_minutes: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"max_steps and batch_size must be at least 1, got {self.max_steps} and {self.batch_size}"
+            )
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class StepRandomness:
+    """The randomness of one step: the same on every process, each taking its share of the batch."""
+
+    generator: torch.Generator
+    process_index: int
+    num_processes: int
+
+    def share(self, values: Tensor) -> Tensor:
+        """This process's rows of a tensor drawn for the whole batch."""
+        return values[self.process_index :: self.num_processes]
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal values; the first axis is the whole batch, of which the share returns."""
+        return self.share(torch.randn(*shape, generator=self.generator))
+
+    def rand(self, *shape: int) -> Tensor:
+        """Uniform values in [0, 1); shares as `randn`."""
+        return self.share(torch.rand(*shape, generator=self.generator))
+
+    def indices(self, high: int, batch_size: int) -> list[int]:
+        """Uniform integers in [0, high); shares as `randn`."""
+        return self.share(torch.randint(high, (batch_size,), generator=self.generator)).tolist()
+
+
+class _Progress:
+    """The step counter, in the form that accelerate saves and loads."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step, self.seconds = state["step"], state["seconds"]
+
+
+class TrainingRun:
+    """Steps, logging, averaging, checkpoints and exact resumption of one model.
+
+    Args:
+        config: settings of the run.
+        model: trained in place; its average over steps is `ema_model`.
+        optimizers: all are stepped, with the same schedule factor on their learning rates.
+        details: further settings that `config.json` records.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        self.config = config
+        self.folder = Path(config.output)
+        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
+        self._record_config({**asdict(config), **(details or {})})
+        self._base_rates = [[g["lr"] for g in o.param_groups] for o in optimizers]
+        self.model, *self.optimizers = self.accelerator.prepare(model, *optimizers)
+        self.ema = EMAModel(
+            self._parameters(),
+            decay=config.ema_decay,
+            use_ema_warmup=True,
+            power=0.75,
+            foreach=True,
+        )
+        self.progress = _Progress()
+        self.accelerator.register_for_checkpointing(self.progress, self.ema)
+        self._resume()
+
+    @property
+    def step(self) -> int:
+        """Steps finished so far."""
+        return self.progress.step
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without accelerate's wrapping."""
+        return self.accelerator.unwrap_model(self.model)
+
+    def train(
+        self,
+        loss: Callable[[StepRandomness], dict[str, Tensor]],
+        sheet: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Run to `max_steps`.
+
+        Args:
+            loss: terms of one step; the term `loss` is minimised, all are logged.
+            sheet: draws samples of the averaged model into the given file.
+        """
+        started = last_save = last_sheet = time.monotonic()
+        seconds_before = self.progress.seconds
+        totals: dict[str, float] = {}
+        self.model.train()
+        while self.progress.step < self.config.max_steps:
+            terms = self._one_step(loss)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + value
+            now = time.monotonic()
+            self.progress.seconds = seconds_before + now - started
+            if self.progress.step % self.config.log_every == 0:
+                self._log({k: v / self.config.log_every for k, v in totals.items()})
+                totals = {}
+            if now - last_save > 60 * self.config.save_minutes:
+                self.save()
+                last_save = now
+            if sheet is not None and now - last_sheet > 60 * self.config.sheet_minutes:
+                self.draw(sheet)
+                last_sheet = time.monotonic()
+        self.save()
+        if sheet is not None:
+            self.draw(sheet)
+
+    def _one_step(self, loss: Callable[[StepRandomness], dict[str, Tensor]]) -> dict[str, float]:
+        factor = self._rate_factor(self.progress.step)
+        for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+        with self.accelerator.autocast():
+            terms = loss(self._randomness(self.progress.step))
+        if not torch.isfinite(terms["loss"]):
+            raise FloatingPointError(f"the loss of step {self.progress.step} is not finite")
+        self.accelerator.backward(terms["loss"])
+        norm = self.accelerator.clip_grad_norm_(self._parameters(), self.config.max_grad_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.ema.step(self._parameters())
+        self.progress.step += 1
+        terms["grad_norm"] = torch.as_tensor(norm)
+        mean = self.accelerator.reduce({k: v.detach().float() for k, v in terms.items()}, "mean")
+        return {name: float(value) for name, value in mean.items()}
+
+    def _rate_factor(self, step: int) -> float:
+        config = self.config
+        warmup = min((step + 1) / max(config.warmup_steps, 1), 1.0)
+        if not config.decay_steps:
+            return warmup
+        return warmup * min((config.max_steps - step) / config.decay_steps, 1.0)
+
+    def _randomness(self, step: int) -> StepRandomness:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        accelerator = self.accelerator
+        return StepRandomness(generator, accelerator.process_index, accelerator.num_processes)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def draw(self, sheet: Callable[[Path], None]) -> None:
+        """Draw a sample sheet of the averaged model, on the first process."""
+        if self.accelerator.is_main_process:
+            with averaged_weights(self), torch.no_grad():
+                sheet(self.folder / f"sheet-{self.step:07d}.png")
+
+    def save(self) -> None:
+        """Write the whole state beside the old one, then drop all but the two newest."""
+        accelerator = self.accelerator
+        target = self.folder / f"state-{self.step:07d}"
+        temporary = self.folder / "unfinished-state"
+        if accelerator.is_main_process and temporary.exists():
+            shutil.rmtree(temporary)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(temporary))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(temporary, target)
+            for old in sorted(self.folder.glob("state-*"))[:-2]:
+                shutil.rmtree(old)
+        accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        states = sorted(self.folder.glob("state-*"))
+        if states:
+            self.accelerator.load_state(str(states[-1]))
+            logger.info("continuing %s at step %d", self.folder, self.step)
+
+    def _record_config(self, config: dict[str, Any]) -> None:
+        path = self.folder / "config.json"
+        if self.accelerator.is_main_process:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                _check_same_run(json.loads(path.read_text()), config, path)
+            path.write_text(json.dumps(config, indent=2) + "\n")
+        self.accelerator.wait_for_everyone()
+
+    def _log(self, means: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        line = {"step": self.step, "seconds": round(self.progress.seconds, 1)}
+        line |= {name: float(f"{value:.5g}") for name, value in means.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        logger.info("%s", json.dumps(line))
+
+
+@contextmanager
+def averaged_weights(run: TrainingRun) -> Iterator[nn.Module]:
+    """Within this context the run's model holds the averaged weights, in evaluation mode."""
+    parameters = [p for p in run.model.parameters() if p.requires_grad]
+    run.ema.store(parameters)
+    run.ema.copy_to(parameters)
+    try:
+        yield run.bare_model.eval()
+    finally:
+        run.ema.restore(parameters)
+        run.bare_model.train()
+
+
+# Settings that may change when a run goes on: how long, and how often it reports.
+_FREE_SETTINGS = {
+    "output",
+    "max_steps",
+    "decay_steps",
+    "log_every",
+    "save_minutes",
+    "sheet_minutes",
+}
+
+
+def _check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    changed = {k for k in old.keys() | new.keys() if old.get(k) != new.get(k)} - _FREE_SETTINGS
+    if changed:
+        names = ", ".join(f"{k}: {old.get(k)} → {new.get(k)}" for k in sorted(changed))
+        raise ValueError(f"{path} belongs to a run with other settings ({names})")

@@ -1,0 +1,846 @@
+/** The viewer: what the page, the address, the controls and the hands ask for comes together here. */
+
+import { Vec3 } from 'playcanvas';
+import { connect } from './bridge.ts';
+import { parseCameras, upOf, type ViewCamera } from './cameras.ts';
+import { FrameCompare } from './compare.ts';
+import { html } from './dom.ts';
+import { download } from './download.ts';
+import { ViewerError } from './errors.ts';
+import { FrustumOverlay } from './frustums.ts';
+import {
+    fovOnCanvas,
+    lensFromFov,
+    lensOnCanvas,
+    matrixFromPose,
+    type Pose,
+    poseFromMatrix,
+    type Size,
+} from './geometry.ts';
+import { HelpSheet } from './help.ts';
+import { SurfaceInput } from './input.ts';
+import { Notices } from './notices.ts';
+import { CameraPath } from './path.ts';
+import type {
+    Background,
+    CameraFile,
+    CaptureMessage,
+    HexColor,
+    HostMessage,
+    LoadMessage,
+    PlayMessage,
+    ScreenshotMessage,
+    SetPoseMessage,
+    Theme,
+    ThemeVariables,
+    ViewerMessage,
+    ViewSettings,
+} from './protocol.ts';
+import { CameraRig, lookRotation, type View } from './rig.ts';
+import { recogniseScene } from './scene_file.ts';
+import { SettingsPanel } from './settings_panel.ts';
+import { type Picture, Stage } from './stage.ts';
+import { type Commands, DEFAULT_VIEW, type UiState } from './state.ts';
+import { ThemeSwitch } from './theme.ts';
+import { ThumbStick } from './thumb_stick.ts';
+import { Timeline } from './timeline.ts';
+import { Toolbar } from './toolbar.ts';
+
+declare const VIEWER_VERSION: string;
+
+/** Steps longer than this, after the tab slept, would throw the view around. */
+const MAX_STEP_SECONDS = 0.1;
+const CLICK_REACH = 9;
+const TOUCH_REACH = 20;
+
+type Handlers = {
+    [Type in HostMessage['type']]: (message: Extract<HostMessage, { type: Type }>) => void;
+};
+
+/** A file that is in the page already, as in a one-file export. */
+export interface EmbeddedScene {
+    bytes: Uint8Array;
+    cameras: CameraFile | null;
+}
+
+export class ViewerApp implements Commands {
+    readonly #root: HTMLElement;
+    readonly #stages = html('div', { class: 'stages', 'aria-hidden': 'true' });
+    readonly #surface: HTMLElement;
+    readonly #rig = new CameraRig();
+    readonly #input: SurfaceInput;
+    readonly #frustums = new FrustumOverlay();
+    readonly #compare: FrameCompare;
+    readonly #toolbar: Toolbar;
+    readonly #timeline: Timeline;
+    readonly #settings: SettingsPanel;
+    readonly #help = new HelpSheet();
+    readonly #notices: Notices;
+    readonly #theme: ThemeSwitch;
+    readonly #stick: ThumbStick;
+    readonly #send: (message: ViewerMessage) => void;
+
+    #stage: Stage | null = null;
+    #loading: AbortController | null = null;
+    #lastLoad: LoadMessage | null = null;
+    #lastEmbedded: EmbeddedScene | null = null;
+    #cameras: ViewCamera[] = [];
+    #path = new CameraPath([]);
+    #startView: View | null = null;
+    #t = 0;
+    #playing = false;
+    #direction = 1;
+    #loop = false;
+    #speed = 1;
+    #lastCamera = 0;
+    #view: Required<ViewSettings> = { ...DEFAULT_VIEW };
+    #background: Background = 'theme';
+    #themeName: Theme = 'auto';
+    #canvas: Size = { width: 1, height: 1 };
+    #visible = true;
+    #time = 0;
+    /** What the last frame showed, to draw and report only what changed. */
+    #shown = '';
+    #reported = '';
+    #selected: number | null = null;
+
+    constructor(root: HTMLElement) {
+        this.#root = root;
+        this.#surface = html('div', {
+            class: 'surface',
+            tabindex: 0,
+            role: 'application',
+            'aria-label': '3D scene. Press question mark for the keys.',
+        });
+        this.#compare = new FrameCompare(
+            (divider) => this.setView({ divider }),
+            () => this.#notices.note('The frame of this camera could not be loaded.'),
+        );
+        this.#toolbar = new Toolbar(this);
+        this.#timeline = new Timeline(this);
+        this.#settings = new SettingsPanel(this, () => this.toggleSettings());
+        this.#notices = new Notices(() => this.retry());
+        this.#theme = new ThemeSwitch(root, () => this.#applyBackground());
+        this.#input = new SurfaceInput(this.#surface, root, this.#rig, {
+            click: (x, y, touch) => this.#click(x, y, touch ? TOUCH_REACH : CLICK_REACH),
+            doubleClick: (x, y) => this.#focusOn(x, y),
+            hover: (x, y) => this.#hover(x, y),
+            shortcut: (key, shift) => this.#shortcut(key, shift),
+            ownsWheel: () => window.parent === window || root.contains(document.activeElement),
+            wheelIgnored: () => this.#notices.note('Click the scene first to zoom with the wheel.'),
+        });
+        this.#stick = new ThumbStick(this.#input.stick);
+        this.#assemble();
+        this.#watch();
+        this.#send = connect(
+            (message) => this.receive(message),
+            (problem) => this.fail(new ViewerError('bad-message', `Message refused: ${problem}.`)),
+        );
+        this.#render();
+        this.#greet();
+        requestAnimationFrame((time) => this.#frame(time));
+    }
+
+    /** Do what a message asks for. */
+    receive(message: HostMessage): void {
+        const handle = this.#handlers[message.type] as (message: HostMessage) => void;
+        handle(message);
+    }
+
+    readonly #handlers: Handlers = {
+        hello: () => this.#greet(),
+        load: (message) => void this.load(message),
+        clear: () => this.clear(),
+        cameras: ({ cameras, colors, keepView = true }) => {
+            void this.#loadCameras(cameras, colors, keepView);
+        },
+        gotoCamera: ({ camera, instant }) => this.#holdToCamera(camera, instant),
+        play: (message) => this.#play(message),
+        pause: () => this.#pause(),
+        seek: ({ t }) => this.seek(t),
+        setPose: (message) => this.#setPose(message),
+        reset: () => this.reset(),
+        setBackground: ({ background }) => this.#changeBackground(background),
+        setTheme: ({ theme, variables }) => this.#changeTheme(theme, variables),
+        setView: ({ view }) => this.#changeView(view),
+        screenshot: (message) => void this.#answer(message.id, () => this.#screenshot(message)),
+        capture: (message) => void this.#answer(message.id, () => this.#capture(message)),
+    };
+
+    #greet(): void {
+        this.#send({ v: 1, type: 'ready', version: VIEWER_VERSION });
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Scenes and cameras
+
+    /** Load a scene; the one on screen stays until the new one is ready. */
+    async load(request: LoadMessage, embedded: EmbeddedScene | null = null): Promise<void> {
+        this.#loading?.abort(new DOMException('another scene was asked for', 'AbortError'));
+        const loading = new AbortController();
+        this.#loading = loading;
+        this.#lastLoad = request;
+        this.#lastEmbedded = embedded;
+        this.#notices.setEmpty(false);
+        const start = performance.now();
+        const progress = (
+            stage: 'download' | 'prepare',
+            received: number,
+            total: number | null,
+        ) => {
+            const message = { v: 1, type: 'progress', stage, received, total } as const;
+            this.#notices.showProgress(message, this.#stage !== null);
+            this.#send(message);
+        };
+        try {
+            const cameras = this.#fetchCameras(
+                embedded?.cameras ?? request.cameras,
+                request.colors,
+            );
+            // Cameras are awaited after the scene; until then a failure of theirs waits too.
+            cameras.catch(() => {});
+            const onProgress = (received: number, total: number | null) => {
+                progress('download', received, total);
+            };
+            const bytes =
+                embedded?.bytes ?? (await download(request.content, onProgress, loading.signal));
+            const file = recogniseScene(bytes);
+            progress('prepare', bytes.length, bytes.length);
+            await this.#takeCameras(cameras);
+            if (loading.signal.aborted) return;
+            const color = this.#theme.colorOf(this.#background);
+            const stage = await Stage.create(this.#stages, file, color, (center, radius) => {
+                return this.#firstView(request, center, radius);
+            });
+            if (loading.signal.aborted) return stage.destroy();
+            this.#swap(stage, request);
+            await nextPaint();
+            this.#send({
+                v: 1,
+                type: 'loaded',
+                content: request.content,
+                splats: stage.splats,
+                bytes: bytes.length,
+                cameras: this.#cameras.length,
+                seconds: (performance.now() - start) / 1000,
+            });
+        } catch (error) {
+            if (!loading.signal.aborted) this.fail(asViewerError(error));
+        }
+    }
+
+    clear(): void {
+        this.#loading?.abort(new DOMException('the scene was taken away', 'AbortError'));
+        this.#loading = null;
+        this.#stage?.destroy();
+        this.#stage = null;
+        this.#notices.hideProgress();
+        this.#notices.hideError();
+        this.#surround();
+        this.#render();
+    }
+
+    retry(): void {
+        if (this.#lastLoad) void this.load(this.#lastLoad, this.#lastEmbedded);
+    }
+
+    async #loadCameras(
+        source: string | CameraFile | null,
+        colors: HexColor[] | undefined,
+        keepView: boolean,
+    ): Promise<void> {
+        const known = this.#cameras.length > 0 || this.#stage !== null;
+        await this.#takeCameras(this.#fetchCameras(source, colors));
+        this.#surround();
+        if (this.#cameras.length > 0 && !(keepView && known)) this.#holdToCamera(0, !known);
+        this.#render();
+    }
+
+    /** Cameras from a file or its address; undefined stands for those on screen. */
+    async #fetchCameras(
+        source: string | CameraFile | null | undefined,
+        colors: HexColor[] | undefined,
+    ): Promise<ViewCamera[]> {
+        if (source === undefined) return this.#cameras;
+        if (source === null) return [];
+        if (typeof source !== 'string') return parseCameras(source, document.baseURI, colors);
+        const url = new URL(source, document.baseURI).href;
+        const bytes = await download(url, () => {}, new AbortController().signal);
+        let file: unknown;
+        try {
+            file = JSON.parse(new TextDecoder().decode(bytes));
+        } catch {
+            throw new ViewerError('bad-cameras', 'The camera file cannot be used: it is not JSON.');
+        }
+        return parseCameras(file, url, colors);
+    }
+
+    /** Show cameras once they are there; without them, a scene can still be walked through. */
+    async #takeCameras(coming: Promise<ViewCamera[]>): Promise<void> {
+        try {
+            const cameras = await coming;
+            if (cameras === this.#cameras) return;
+            this.#cameras = cameras;
+        } catch (error) {
+            this.#cameras = [];
+            this.fail(asViewerError(error));
+        }
+        this.#path = new CameraPath(this.#cameras);
+        this.#pause();
+        this.#t = Math.min(this.#t, Math.max(this.#path.end, 0));
+        this.#lastCamera = Math.min(this.#lastCamera, Math.max(this.#path.end, 0));
+        this.#frustums.setCameras(this.#cameras);
+        if (this.#rig.hold.kind !== 'free') this.#rig.release();
+        this.#shown = '';
+    }
+
+    /** Where to look from first, before anything is on screen. */
+    #firstView(request: LoadMessage, center: Vec3, radius: number): View {
+        if (request.keepView && this.#stage) return this.#rig.view();
+        if (this.#path.end < 0) return viewOf(center, radius);
+        return this.#path.at(request.t ?? request.camera ?? 0);
+    }
+
+    #swap(stage: Stage, request: LoadMessage): void {
+        const previous = this.#stage;
+        const keep = request.keepView === true && previous !== null;
+        this.#stage = stage;
+        this.#surround();
+        this.#startView = this.#firstView(
+            { ...request, keepView: false },
+            stage.center,
+            stage.radius,
+        );
+        stage.setBackground(this.#theme.colorOf(this.#background));
+        stage.setStyle(this.#splatStyle());
+        stage.onLost = () => this.fail(lostGraphics());
+        stage.handle.events.on('canStartVR:changed', () => this.#render());
+        stage.handle.events.on('canStartAR:changed', () => this.#render());
+        if (!keep) this.#goToStart(request);
+        this.#shown = '';
+        this.#notices.hideProgress();
+        this.#update();
+        stage.reveal();
+        previous?.destroy();
+        this.#render();
+    }
+
+    #goToStart({ t, camera }: LoadMessage): void {
+        const position = t ?? camera ?? 0;
+        this.#pause();
+        if (this.#path.end >= 0) this.#holdToPath(Math.min(position, this.#path.end), true);
+        else if (this.#startView) this.#rig.show(this.#startView, true);
+    }
+
+    /** Tell the rig and the overlay how large the world is and which way is up. */
+    #surround(): void {
+        const stage = this.#stage;
+        const centers = this.#cameras.map((camera) => camera.pose.position);
+        const middle = new Vec3();
+        for (const center of centers) middle.add(center.clone().mulScalar(1 / centers.length));
+        const spread = Math.max(1, ...centers.map((center) => center.distance(middle)));
+        const radius = stage?.radius ?? spread;
+        this.#rig.setSurroundings({
+            center: stage?.center ?? middle,
+            radius,
+            up: upOf(this.#cameras),
+            focusDistance: (pose: Pose) => stage?.focusDistance(pose) ?? radius,
+        });
+        this.#frustums.setScale(radius);
+        this.#shown = '';
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Views
+
+    gotoCamera(camera: number): void {
+        this.#holdToCamera(camera);
+    }
+
+    backToCamera(): void {
+        this.#holdToCamera(this.#lastCamera);
+    }
+
+    togglePlaying(): void {
+        if (this.#playing) this.#pause();
+        else this.#play({ v: 1, type: 'play' });
+    }
+
+    seek(t: number): void {
+        if (this.#path.end < 0) return;
+        this.#pause();
+        this.#holdToPath(Math.min(t, this.#path.end), true);
+        this.#reportPlayback();
+        this.#render();
+    }
+
+    reset(): void {
+        this.#pause();
+        if (this.#path.end >= 0) this.#holdToPath(this.#startPosition(), false);
+        else if (this.#startView) this.#rig.show(this.#startView);
+        this.#render();
+    }
+
+    #startPosition(): number {
+        const { t, camera } = this.#lastLoad ?? {};
+        return Math.min(t ?? camera ?? 0, this.#path.end);
+    }
+
+    #holdToCamera(camera: number, instant = false): void {
+        if (camera > this.#path.end) {
+            const count = this.#cameras.length;
+            const message = `There is no camera ${camera + 1}; the scene has ${count}.`;
+            this.fail(new ViewerError('bad-message', message));
+            return;
+        }
+        this.#pause();
+        this.#holdToPath(camera, instant);
+        this.#render();
+    }
+
+    #holdToPath(t: number, instant: boolean): void {
+        const camera = this.#path.cameraAt(t);
+        this.#t = t;
+        if (camera !== null) this.#lastCamera = camera;
+        const hold =
+            camera === null ? { kind: 'path' as const, t } : { kind: 'camera' as const, camera };
+        this.#rig.holdTo(hold, this.#path.at(t), instant);
+    }
+
+    #play({ loop = false, speed = 1 }: PlayMessage): void {
+        if (this.#path.end < 1) return;
+        if (this.#t >= this.#path.end) this.#t = 0;
+        this.#playing = true;
+        this.#direction = 1;
+        this.#loop = loop;
+        this.#speed = speed;
+        this.#holdToPath(this.#t, this.#rig.hold.kind !== 'free');
+        this.#reportPlayback();
+        this.#render();
+    }
+
+    #pause(): void {
+        if (!this.#playing) return;
+        this.#playing = false;
+        this.#reportPlayback();
+        this.#render();
+    }
+
+    #advance(seconds: number): void {
+        if (!this.#playing) return;
+        if (this.#rig.hold.kind === 'free') {
+            this.#pause();
+            return;
+        }
+        if (this.#rig.moving) return;
+        const end = this.#path.end;
+        let t = this.#t + this.#direction * this.#speed * seconds;
+        if (t >= end || t <= 0) {
+            t = Math.min(Math.max(t, 0), end);
+            this.#direction = t >= end ? -1 : 1;
+        }
+        this.#t = t;
+        // With reduced motion the view steps from camera to camera instead of gliding.
+        this.#holdAlong(this.#rig.still ? Math.floor(t) : t);
+        this.#reportPlayback();
+        if (t === end && !this.#loop) this.#pause();
+        this.#render();
+    }
+
+    #holdAlong(t: number): void {
+        const exact = this.#path.cameraAt(t);
+        if (exact !== null) this.#lastCamera = exact;
+        const hold =
+            exact === null
+                ? { kind: 'path' as const, t }
+                : { kind: 'camera' as const, camera: exact };
+        this.#rig.holdTo(hold, this.#path.at(t), true);
+    }
+
+    #setPose({ transform, fov }: SetPoseMessage): void {
+        this.#pause();
+        const lens = fov === undefined ? this.#rig.view().lens : lensFromFov(fov);
+        this.#rig.show({ pose: poseFromMatrix(transform), lens }, true);
+        this.#update();
+        this.#reported = this.#poseKey();
+    }
+
+    #focusOn(x: number, y: number): void {
+        const { pose, lens } = this.#rig.view();
+        const { fx, fy, cx, cy } = lensOnCanvas(lens, this.#canvas);
+        const ray = new Vec3((x - cx) / fx, (cy - y) / fy, -1).normalize();
+        const point = this.#stage?.pick(pose, pose.rotation.transformVector(ray, ray));
+        if (point) this.#rig.focus(point);
+    }
+
+    #click(x: number, y: number, reach: number): void {
+        const camera = this.#frustums.hit({ x, y }, reach);
+        if (camera !== null) this.#holdToCamera(camera);
+    }
+
+    #hover(x: number, y: number): void {
+        const camera = this.#frustums.hit({ x, y }, CLICK_REACH);
+        this.#frustums.setHover(camera);
+        this.#surface.classList.toggle('pointing', camera !== null);
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Settings: what a person changes is reported, what the page changes is not
+
+    setView(view: ViewSettings): void {
+        this.#changeView(view);
+        this.#reportView();
+    }
+
+    setBackground(background: Background): void {
+        this.#changeBackground(background);
+        this.#reportView();
+    }
+
+    setTheme(theme: Theme): void {
+        this.#changeTheme(theme);
+        this.#reportView();
+    }
+
+    #changeView(view: ViewSettings): void {
+        const opening = view.compare === true && !this.#view.compare;
+        this.#view = { ...this.#view, ...view };
+        this.#rig.mode = this.#view.mode;
+        this.#frustums.setVisible(this.#view.frustums);
+        this.#stage?.setStyle(this.#splatStyle());
+        if (opening && this.#path.end >= 0 && this.#rig.hold.kind !== 'camera') this.backToCamera();
+        this.#shown = '';
+        this.#render();
+    }
+
+    #changeBackground(background: Background): void {
+        this.#background = background;
+        this.#applyBackground();
+        this.#render();
+    }
+
+    #changeTheme(theme: Theme, variables?: ThemeVariables): void {
+        this.#themeName = theme;
+        this.#theme.set(theme, variables);
+        this.#applyBackground();
+        this.#render();
+    }
+
+    #applyBackground(): void {
+        this.#root.dataset.background = this.#background;
+        this.#stage?.setBackground(this.#theme.colorOf(this.#background));
+    }
+
+    #splatStyle() {
+        const { splatSize: size, points, opacityCutoff } = this.#view;
+        return { size, points, opacityCutoff };
+    }
+
+    toggleSettings(): void {
+        const { element } = this.#settings;
+        element.hidden = !element.hidden;
+        this.#toolbar.settings.setAttribute('aria-expanded', String(!element.hidden));
+        const target = element.hidden ? this.#toolbar.settings : element.querySelector('input');
+        target?.focus({ preventScroll: true });
+    }
+
+    toggleFullscreen(): void {
+        const change = document.fullscreenElement
+            ? document.exitFullscreen()
+            : this.#root.requestFullscreen();
+        change.catch(() => this.#notices.note('The browser refused fullscreen here.'));
+    }
+
+    showHelp(): void {
+        this.#help.show();
+    }
+
+    startXr(kind: 'vr' | 'ar'): void {
+        this.#stage?.handle.startXR(kind).catch((error: unknown) => {
+            this.#notices.note(`The headset did not start (${asViewerError(error).message}).`);
+        });
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Pictures
+
+    saveScreenshot(): void {
+        this.#screenshot({ v: 1, type: 'screenshot', id: 'button' })
+            .then(({ image }) => {
+                html('a', { href: image, download: 'scene.png' }).click();
+                this.#notices.note('Screenshot saved.');
+            })
+            .catch((error: unknown) => this.fail(asViewerError(error)));
+    }
+
+    async #screenshot(request: ScreenshotMessage): Promise<Picture> {
+        const ratio = window.devicePixelRatio;
+        const { width = this.#canvas.width * ratio, height = this.#canvas.height * ratio } =
+            request;
+        return this.#requireStage().picture({
+            width: Math.round(width),
+            height: Math.round(height),
+            transparent: request.transparent ?? this.#background === 'transparent',
+            supersample: 2,
+        });
+    }
+
+    async #capture(request: CaptureMessage): Promise<Picture> {
+        if (request.t > this.#path.end) {
+            const end = this.#path.end;
+            throw new ViewerError(
+                'capture-failed',
+                `The path ends at ${end}, not at ${request.t}.`,
+            );
+        }
+        const stage = this.#requireStage();
+        this.seek(request.t);
+        this.#update();
+        await stage.settled();
+        const { width, height, transparent = false, supersample = 1 } = request;
+        return stage.picture({ width, height, transparent, supersample });
+    }
+
+    #requireStage(): Stage {
+        if (this.#stage) return this.#stage;
+        throw new ViewerError('capture-failed', 'There is no scene to take a picture of.');
+    }
+
+    async #answer(id: string, take: () => Promise<Picture>): Promise<void> {
+        try {
+            this.#send({ v: 1, type: 'screenshot', id, ...(await take()) });
+        } catch (error) {
+            const { message } = asViewerError(error);
+            this.#send({ v: 1, type: 'error', code: 'capture-failed', message, retry: false, id });
+        }
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Every frame
+
+    #frame(time: number): void {
+        requestAnimationFrame((next) => this.#frame(next));
+        const seconds = Math.min((time - this.#time) / 1000, MAX_STEP_SECONDS);
+        this.#time = time;
+        if (!this.#visible) return;
+        this.#input.update(seconds);
+        this.#advance(seconds);
+        this.#rig.update(seconds);
+        this.#update();
+        this.#reportSelection();
+        this.#reportPose();
+    }
+
+    /** Bring the screen up to date with the rig; nothing is drawn if nothing changed. */
+    #update(): void {
+        const view = this.#rig.view();
+        const key = `${this.#poseKey()} ${this.#canvas.width}×${this.#canvas.height}`;
+        if (key === this.#shown) return;
+        this.#shown = key;
+        this.#stage?.setView(view);
+        const { hold, moving } = this.#rig;
+        const looking = hold.kind === 'camera' && !moving ? hold.camera : null;
+        this.#frustums.update(view, this.#canvas, looking);
+        this.#updateCompare(looking);
+    }
+
+    #updateCompare(looking: number | null): void {
+        const camera = looking === null ? undefined : this.#cameras[looking];
+        if (this.#view.compare && camera?.frame) {
+            const { frame, color, lens } = camera;
+            this.#compare.show(frame, color, lens, this.#canvas, this.#view.divider);
+        } else {
+            this.#compare.hide();
+        }
+    }
+
+    #poseKey(): string {
+        const { pose, lens } = this.#rig.view();
+        const { hold, moving } = this.#rig;
+        const { position: p, rotation: r } = pose;
+        const numbers = [p.x, p.y, p.z, r.x, r.y, r.z, r.w, ...Object.values(lens)];
+        return `${numbers.join()} ${hold.kind} ${moving}`;
+    }
+
+    #reportSelection(): void {
+        const { hold } = this.#rig;
+        const selected = hold.kind === 'camera' ? hold.camera : null;
+        if (selected === this.#selected) return;
+        this.#selected = selected;
+        this.#send({ v: 1, type: 'cameraSelected', camera: selected });
+        this.#render();
+    }
+
+    #reportPose(): void {
+        const key = this.#poseKey();
+        if (key === this.#reported) return;
+        this.#reported = key;
+        const { pose, lens } = this.#rig.view();
+        const { hold, moving } = this.#rig;
+        this.#send({
+            v: 1,
+            type: 'pose',
+            transform: matrixFromPose(pose),
+            fov: fovOnCanvas(lens, this.#canvas),
+            mode: this.#view.mode,
+            camera: hold.kind === 'camera' && !moving ? hold.camera : null,
+        });
+    }
+
+    #reportPlayback(): void {
+        this.#send({ v: 1, type: 'playback', playing: this.#playing, t: this.#t });
+    }
+
+    #reportView(): void {
+        const [view, background, theme] = [this.#view, this.#background, this.#themeName];
+        this.#send({ v: 1, type: 'viewChanged', view, background, theme });
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Around it
+
+    #shortcut(key: string, shift: boolean): boolean {
+        const action = this.#shortcuts()[key.length === 1 ? key.toLowerCase() : key];
+        const camera = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
+        if (camera !== null && camera <= this.#path.end) this.gotoCamera(camera);
+        else if (action && (!shift || key === '?')) action();
+        else return false;
+        return true;
+    }
+
+    #shortcuts(): Record<string, () => void> {
+        const { view, last } = { view: this.#view, last: this.#lastCamera };
+        const hasCameras = this.#path.end >= 0;
+        const whenCameras = (action: () => void) => () => {
+            if (hasCameras) action();
+        };
+        return {
+            ' ': () => this.togglePlaying(),
+            '[': whenCameras(() => this.gotoCamera(Math.max(last - 1, 0))),
+            ']': whenCameras(() => this.gotoCamera(Math.min(last + 1, this.#path.end))),
+            b: whenCameras(() => this.backToCamera()),
+            c: whenCameras(() => this.setView({ compare: !view.compare })),
+            x: () => this.setView({ frustums: !view.frustums }),
+            p: () => this.setView({ points: !view.points }),
+            o: () => this.setView({ mode: 'orbit' }),
+            f: () => this.setView({ mode: 'fly' }),
+            r: () => this.reset(),
+            m: () => this.toggleSettings(),
+            l: () => this.toggleFullscreen(),
+            '?': () => this.showHelp(),
+            Escape: () => this.#escape(),
+        };
+    }
+
+    #escape(): void {
+        if (!this.#settings.element.hidden) this.toggleSettings();
+        else this.#pause();
+    }
+
+    #assemble(): void {
+        this.#root.append(
+            this.#stages,
+            this.#surface,
+            this.#frustums.element,
+            this.#compare.element,
+            this.#notices.element,
+            this.#toolbar.modes,
+            this.#toolbar.actions,
+            this.#settings.element,
+            this.#stick.element,
+            this.#timeline.element,
+            this.#help.element,
+        );
+        this.#root.dataset.background = this.#background;
+        this.#root.classList.toggle('embedded', window.parent !== window);
+    }
+
+    #watch(): void {
+        new ResizeObserver(() => {
+            const { clientWidth, clientHeight } = this.#root;
+            if (!clientWidth || !clientHeight) return;
+            this.#canvas = { width: clientWidth, height: clientHeight };
+            this.#rig.setCanvas(this.#canvas);
+            this.#update();
+        }).observe(this.#root);
+        new IntersectionObserver(([entry]) => {
+            this.#visible = entry?.isIntersecting ?? true;
+        }).observe(this.#root);
+        const reduced = window.matchMedia('(prefers-reduced-motion: reduce)');
+        const follow = () => {
+            this.#rig.still = reduced.matches;
+        };
+        reduced.addEventListener('change', follow);
+        follow();
+        document.addEventListener('fullscreenchange', () => this.#render());
+    }
+
+    #render(): void {
+        const state = this.#uiState();
+        this.#toolbar.update(state);
+        this.#timeline.update(state);
+        this.#settings.update(state);
+        this.#stick.setVisible(state.view.mode === 'fly' && state.hasScene);
+        this.#notices.setEmpty(!state.hasScene && state.colors.length === 0 && !this.#loading);
+        this.#surface.dataset.mode = state.view.mode;
+    }
+
+    #uiState(): UiState {
+        const { hold } = this.#rig;
+        const stage = this.#stage;
+        return {
+            view: this.#view,
+            background: this.#background,
+            theme: this.#themeName,
+            camera: hold.kind === 'camera' ? hold.camera : null,
+            lastCamera: this.#lastCamera,
+            colors: this.#cameras.map(({ color }) => color),
+            hasFrame: this.#cameras.some(({ frame }) => frame !== null),
+            playing: this.#playing,
+            t: this.#t,
+            hasScene: stage !== null,
+            splats: stage?.splats ?? 0,
+            fullscreen: document.fullscreenElement !== null,
+            canStartVr: stage?.handle.state.canStartVR ?? false,
+            canStartAr: stage?.handle.state.canStartAR ?? false,
+        };
+    }
+
+    /** Pictures drawn since the scene was loaded: it stands still while nothing moves. */
+    get framesDrawn(): number {
+        return this.#stage?.frames ?? 0;
+    }
+
+    /** Say what went wrong, to the person and to the page. */
+    fail(error: ViewerError): void {
+        // A refused message is the page's affair; a person can do nothing about it.
+        if (error.code !== 'bad-message') this.#notices.showError(error);
+        const { code, message, retry } = error;
+        this.#send({ v: 1, type: 'error', code, message, retry });
+    }
+}
+
+/** A view of a scene that came without cameras: from the front, slightly above. */
+function viewOf(center: Vec3, radius: number): View {
+    const position = new Vec3(0, 0.35, -2.4).mulScalar(radius).add(center);
+    const rotation = lookRotation(new Vec3().sub2(center, position), Vec3.UP);
+    return { pose: { position, rotation }, lens: lensFromFov(60) };
+}
+
+function lostGraphics(): ViewerError {
+    const message = 'The browser took the graphics card away. Try again, or close other 3D pages.';
+    return new ViewerError('no-webgl', message, true);
+}
+
+function asViewerError(error: unknown): ViewerError {
+    if (error instanceof ViewerError) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new ViewerError('damaged', `Something unexpected happened: ${reason}.`, true);
+}
+
+/** Resolves once the next picture is on screen. */
+function nextPaint(): Promise<void> {
+    return new Promise((resolve) => {
+        requestAnimationFrame(() => requestAnimationFrame(() => resolve()));
+    });
+}
