@@ -4,15 +4,10 @@ import math
 
 import numpy as np
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from videorfsplat.cameras import Cameras
-
-# The first example pays for torch's warm-up, and machines are shared: time is no law here.
-settings.register_profile("videorfsplat", deadline=None)
-settings.load_profile("videorfsplat")
 
 
 def vectors(limit: float) -> st.SearchStrategy[list[float]]:

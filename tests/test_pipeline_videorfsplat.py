@@ -62,7 +62,8 @@ def arc(num_views=NUM_VIEWS, width=WIDTH, height=HEIGHT, focal=50.0):
     """Cameras around a target, in the frame of the first."""
     angles = torch.linspace(0, 0.6, num_views)
     centers = torch.stack([angles.sin(), 0.1 * angles, 1 - angles.cos()], dim=1) * 2
-    viewmats = look_at(centers, torch.tensor([[0.0, 0.0, 2.0]]), torch.tensor([0.0, -1.0, 0.0]))
+    target, up = torch.tensor([0.0, 0.0, 2.0]), torch.tensor([0.0, -1.0, 0.0])
+    viewmats = look_at(centers, target.expand_as(centers), up)
     K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     return Cameras(viewmats, K.repeat(num_views, 1, 1), width, height).relative_to_first()
 

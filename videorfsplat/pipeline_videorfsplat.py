@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
@@ -118,12 +118,13 @@ class VideoRFSplatPipeline(DiffusionPipeline):
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
-    ) -> Self:
-        """As the base class, in float32 unless `torch_dtype` is given, however weights are stored.
+    ) -> "VideoRFSplatPipeline":
+        """As the base class, in float32 unless a `dtype` is given, however the weights are stored.
 
         Without this, transformers would load the text encoder in the precision of its file.
         """
-        kwargs.setdefault("torch_dtype", torch.float32)
+        if "torch_dtype" not in kwargs:
+            kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @property
@@ -349,7 +350,6 @@ class VideoRFSplatPipeline(DiffusionPipeline):
             return schedules.given_cameras_timetable(num_inference_steps, base=base, shift=shift)
         return schedules.timetable(num_inference_steps, pose_offset, base=base, shift=shift)
 
-    @torch.no_grad()
     def stream(
         self,
         prompt: str | list[str] | None = None,
@@ -523,7 +523,6 @@ class VideoRFSplatPipeline(DiffusionPipeline):
         """
         return collections.deque(self.stream(*args, **kwargs), maxlen=1).pop()
 
-    @torch.no_grad()
     def estimate_cameras(
         self,
         frames: Float[Tensor, "b v 3 H W"],
@@ -620,6 +619,8 @@ class VideoRFSplatPipeline(DiffusionPipeline):
                 yield state
                 latents, pose_latents = state.latents, state.pose_latents
 
+    # Here and on the coders rather than on `stream`, whose caller runs between the steps.
+    @torch.no_grad()
     def _predict_velocities(
         self, streams: Streams, text: TextCondition, plan: GuidancePlan, step: TimetableStep
     ) -> tuple[Float[Tensor, "b c v h w"], Float[Tensor, "b 6 v hp wp"]]:

@@ -41,7 +41,7 @@ const withoutControllerModels = {
 /** The types of `src/protocol.ts` that are looked up by name; the others come with them. */
 const ROOT_TYPES = ['HostMessage', 'ViewerMessage'];
 
-async function writeSchema() {
+export async function writeSchema() {
     const schemas = ROOT_TYPES.map((type) => {
         const path = here('src/protocol.ts');
         const config = { path, tsconfig: here('tsconfig.json'), type, additionalProperties: false };
@@ -101,8 +101,7 @@ export const bundleOptions = {
     target: ['es2022'],
 };
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-    await writeSchema();
+async function writeBundle() {
     await rm(here('dist'), { recursive: true, force: true });
     const { metafile } = await build({
         ...bundleOptions,
@@ -116,4 +115,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     await copyFile(here('src/index.html'), here('dist/index.html'));
     await copyFile(here('generated/protocol.schema.json'), here('dist/protocol.schema.json'));
     await writeLicences(Object.keys(metafile.inputs));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+    await writeSchema();
+    if (!process.argv.includes('--schema-only')) await writeBundle();
 }

@@ -59,10 +59,10 @@ def test_numba_agrees_with_torch_in_float():
 
 def test_dense_scene_leaves_tiles_early_and_still_agrees():
     gaussians, cameras = random_gaussians(3000, seed=6), circling_cameras(1, 24, 24)
-    gaussians.means.mul_(0.5)
+    gaussians.scales.mul_(2)
     gaussians.opacities.sqrt_()
     expected, found = (run(gaussians, cameras, backend) for backend in ("torch", "numba"))
-    assert expected["alphas"].min() > 0.999
+    assert expected["alphas"].median() > 0.999
     for name in expected:
         scale = expected[name].abs().max().item()
         torch.testing.assert_close(
@@ -93,17 +93,18 @@ def test_without_gradients_the_result_is_the_same():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_comes_back_as_it_went_in(dtype: torch.dtype):
+def test_half_precision_is_rendered_in_single(dtype: torch.dtype):
     gaussians = with_gradients(random_gaussians(100), dtype)
     cameras = circling_cameras(1, 16, 16)
-    renders, alphas, _ = rasterize(gaussians, cameras)
-    renders.float().sum().backward()
-    assert renders.dtype == alphas.dtype == dtype
-    assert gaussians.means.grad is not None
-    assert gaussians.means.grad.dtype == dtype
-    exact = Gaussians(**{name: getattr(gaussians, name).detach().float() for name in FIELDS})
-    expected, _, _ = rasterize(exact, cameras)
-    torch.testing.assert_close(renders.float(), expected.to(dtype).float(), rtol=0, atol=0)
+    for backend in ("torch", "numba"):
+        renders, alphas, _ = rasterize(gaussians, cameras, backend=backend)
+        renders.sum().backward()
+        assert renders.dtype == alphas.dtype == torch.float32
+        assert gaussians.means.grad is not None
+        assert gaussians.means.grad.dtype == dtype
+        single = Gaussians(**{name: getattr(gaussians, name).detach().float() for name in FIELDS})
+        expected, _, _ = rasterize(single, cameras, backend=backend)
+        torch.testing.assert_close(renders, expected, rtol=0, atol=0)
 
 
 def test_cameras_that_require_gradients_are_refused_except_by_torch():
@@ -123,7 +124,9 @@ def test_rejects_backends_that_cannot_run():
     with pytest.raises(ValueError, match="needs cuda tensors, got cpu"):
         rasterize(gaussians, cameras, backend="gsplat")
     with pytest.raises(ValueError, match="needs cpu tensors, got meta"):
-        rasterize(gaussians.to("meta"), cameras.to("meta"), backend="numba")
+        rasterize(gaussians.to("meta"), cameras, backend="numba")
+    with pytest.raises(ValueError, match="share a device"):
+        rasterize(gaussians.to("meta"), cameras, backend="torch")
     with pytest.raises(ValueError, match="backend must be"):
         rasterize(gaussians, cameras, backend="cuda")  # pyright: ignore[reportArgumentType]
 

@@ -6,8 +6,10 @@ all coefficients of red, then green, then blue), `opacity` (logit), `scale_0..2`
 """
 
 import io
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -66,7 +68,8 @@ def load_ply(path: str | Path) -> Gaussians:
         ValueError: naming the file and what is wrong: not a PLY, damaged, a property missing, a
             value that is not finite, a zero quaternion.
     """
-    return parse_ply(Path(path).read_bytes(), str(path))
+    with open(path, "rb") as stream:
+        return _parse(stream, str(path))
 
 
 def ply_bytes(
@@ -92,7 +95,15 @@ def ply_bytes(
 
 def parse_ply(data: bytes, name: str) -> Gaussians:
     """Gaussians from the contents of a PLY file; `name` is what errors call it. See `load_ply`."""
-    ply = _read_ply(data, name)
+    # plyfile maps files into memory, but walks through a `BytesIO` number by number: 80 times slower.
+    with tempfile.TemporaryFile() as stream:
+        stream.write(data)
+        stream.seek(0)
+        return _parse(stream, name)
+
+
+def _parse(stream: BinaryIO, name: str) -> Gaussians:
+    ply = _read_ply(stream, name)
     table = ply["vertex"].data
     num_rest = sum(p.startswith("f_rest_") for p in table.dtype.names)
     if num_rest not in _SH_COEFFICIENTS:
@@ -127,11 +138,12 @@ def _columns(gaussians: Gaussians) -> dict[str, np.ndarray]:
     return columns
 
 
-def _read_ply(data: bytes, name: str) -> PlyData:
-    if not data.startswith(b"ply"):
+def _read_ply(stream: BinaryIO, name: str) -> PlyData:
+    if stream.read(3) != b"ply":
         raise ValueError(f"{name} is not a PLY file")
+    stream.seek(0)
     try:
-        ply = PlyData.read(io.BytesIO(data))
+        ply = PlyData.read(stream)
     except (PlyParseError, ValueError, MemoryError, OverflowError) as error:
         raise ValueError(f"{name} is damaged: {error or type(error).__name__}") from error
     if "vertex" not in ply:

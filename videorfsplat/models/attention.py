@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RotaryEmbedding = tuple[Float[Tensor, "n heads half"], Float[Tensor, "n heads half"]]
+_PoseRotaryEmbedding = tuple[Float[Tensor, "m heads half"], Float[Tensor, "m heads half"]]
 
 
 class BatchedMochiAttnProcessor:
@@ -78,7 +79,7 @@ class StreamExchange(nn.Module):
         temb: Float[Tensor, "b d"],
         pose_temb: Float[Tensor, "b e"],
         rotary_emb: RotaryEmbedding,
-        pose_rotary_emb: RotaryEmbedding,
+        pose_rotary_emb: _PoseRotaryEmbedding,
     ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b m e"]]:
         """Both streams after the exchange."""
         image = (hidden_states, temb, rotary_emb)

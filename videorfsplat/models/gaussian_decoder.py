@@ -45,31 +45,36 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
     def __init__(
         self,
         latent_channels: int = 12,
-        block_out_channels: tuple[int, ...] = (128, 256, 512, 768),
-        layers_per_block: tuple[int, ...] = (3, 3, 4, 6, 3),
+        block_out_channels: tuple[int, ...] | list[int] = (128, 256, 512, 768),
+        layers_per_block: tuple[int, ...] | list[int] = (3, 3, 4, 6, 3),
         num_attention_layers: int = 3,
         attention_head_dim: int = 64,
         near: float = 0.2,
         far: float = 20.0,
-        latents_mean: tuple[float, ...] = (0.0,) * 12,
-        latents_std: tuple[float, ...] = (1.0,) * 12,
+        latents_mean: tuple[float, ...] | list[float] = (0.0,) * 12,
+        latents_std: tuple[float, ...] | list[float] = (1.0,) * 12,
         scaling_factor: float = 1.0,
     ) -> None:
         super().__init__()
         if not 0 < near < far:
             raise ValueError(f"expected 0 < near < far, got near={near} and far={far}")
         width = block_out_channels[-1]
+        if width % attention_head_dim:
+            raise ValueError(
+                f"attention_head_dim must divide the trunk's width {width}, "
+                f"got {attention_head_dim}"
+            )
         self.trunk = MochiDecoder3D(
             in_channels=latent_channels,
             out_channels=sum(_HEAD_CHANNELS),
-            block_out_channels=block_out_channels,
-            layers_per_block=layers_per_block,
+            block_out_channels=tuple(block_out_channels),
+            layers_per_block=tuple(layers_per_block),
             temporal_expansions=(1,) * (len(block_out_channels) - 1),
             spatial_expansions=(2,) * (len(block_out_channels) - 1),
         )
         self.rays_in = nn.Conv2d(6, width, kernel_size=1)
-        nn.init.zeros_(self.rays_in.weight)
-        nn.init.zeros_(self.rays_in.bias)
+        for parameter in self.rays_in.parameters():
+            nn.init.zeros_(parameter)
         self.attentions = nn.ModuleList(
             _ViewAttention(width, attention_head_dim) for _ in range(num_attention_layers)
         )
@@ -103,21 +108,22 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         """Overwrite the trunk with the autoencoder's decoder, the head's colours with its output.
 
         Raises:
-            ValueError: if a weight of the autoencoder's decoder has no place in the trunk.
+            ValueError: if the autoencoder's decoder and the trunk are not of one shape; nothing is
+                copied then.
         """
         source, target = vae.decoder.state_dict(), self.trunk.state_dict()
-        for name, value in source.items():
-            if name.startswith("proj_out"):
-                target[name][-3:].copy_(value)
-            elif name.endswith("proj.weight") or name.endswith("proj.bias"):
-                # Where the autoencoder expands time, the last of the frames it makes is kept.
-                target[name].copy_(_last_frame(value, len(target[name])))
-            elif target[name].shape == value.shape:
-                target[name].copy_(value)
-            else:
+        if source.keys() != target.keys():
+            names = ", ".join(sorted(source.keys() ^ target.keys()))
+            raise ValueError(f"autoencoder and trunk differ in their layers: {names}")
+        places = {name: _place_in_trunk(name, target[name]) for name in source}
+        values = {name: _as_one_frame(name, source[name], len(target[name])) for name in source}
+        for name, place in places.items():
+            if place.shape != values[name].shape:
                 raise ValueError(
-                    f"{name}: expected {tuple(target[name].shape)}, got {tuple(value.shape)}"
+                    f"{name}: expected {tuple(place.shape)}, got {tuple(values[name].shape)}"
                 )
+        for name, place in places.items():
+            place.copy_(values[name])
 
     def forward(
         self,
@@ -166,8 +172,10 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
     ) -> Float[Tensor, "b v 12 H W"]:
         """The head's outputs per pixel, before activation, in float32."""
         batch, views = latents.shape[0], latents.shape[2]
-        rays_o, rays_d = camera_rays(viewmats, Ks, width, height, *latents.shape[-2:])
-        raymaps = torch.cat([rays_d, torch.linalg.cross(rays_o, rays_d)], dim=-1)
+        # Geometry keeps full precision also where the network runs in less.
+        with torch.autocast(latents.device.type, enabled=False):
+            rays_o, rays_d = camera_rays(viewmats, Ks, width, height, *latents.shape[-2:])
+            raymaps = torch.cat([rays_d, torch.linalg.cross(rays_o, rays_d)], dim=-1)
         frames = latents.transpose(1, 2).flatten(0, 1)
         frames = frames * self._std.to(frames.dtype) + self._mean.to(frames.dtype)
         raymaps = raymaps.to(frames.dtype).movedim(-1, 2).flatten(0, 1)
@@ -228,7 +236,7 @@ class _ViewAttention(nn.Module):
         return hidden_states + output.permute(0, 3, 1, 2)
 
 
-def multiply_quats(first: Float[Tensor, "*b 4"], second: Float[Tensor, "*b 4"]) -> Tensor:
+def multiply_quats(first: Float[Tensor, "*#b 4"], second: Float[Tensor, "*#b 4"]) -> Tensor:
     """Hamilton product of quaternions wxyz: the rotation `second`, then `first`."""
     first, second = torch.broadcast_tensors(first, second)
     w, v = first[..., :1], first[..., 1:]
@@ -287,10 +295,22 @@ def _quats_of_rotations(rotations: Float[Tensor, "v 3 3"]) -> Float[Tensor, "v 4
     return F.normalize(outer[torch.arange(len(m), device=m.device), best], dim=-1)
 
 
-def _last_frame(value: Tensor, size: int) -> Tensor:
-    """Rows of an up-projection [c·t·2·2, …] that make the last of its t frames."""
-    expansion = len(value) // size
-    rows = value.unflatten(0, (-1, expansion, 4))
+def _place_in_trunk(name: str, parameter: Tensor) -> Tensor:
+    """Where an autoencoder's weight goes: its own place, or the rows of the head's colours."""
+    return parameter[-3:] if name.startswith("proj_out") else parameter
+
+
+def _as_one_frame(name: str, value: Tensor, size: int) -> Tensor:
+    """The weight, or of an up-projection [c·t·2·2, …] the rows that make the last of its t frames.
+
+    Args:
+        name: of the weight.
+        value: the autoencoder's.
+        size: rows of an up-projection that makes one frame.
+    """
+    if not name.endswith((".proj.weight", ".proj.bias")) or len(value) % size:
+        return value
+    rows = value.unflatten(0, (-1, len(value) // size, 4))
     return rows[:, -1].flatten(0, 1)
 
 

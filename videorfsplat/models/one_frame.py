@@ -7,11 +7,15 @@ decoder wherever no block expands time; with Mochi's own (1, 2, 3) the decoder m
 which the last is kept, so the class's own path is taken there.
 """
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKLMochi
+from diffusers.models.attention_processor import Attention
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
 from diffusers.models.autoencoders.autoencoder_kl_mochi import (
     MochiChunkedGroupNorm3D,
+    MochiDecoder3D,
     MochiDownBlock3D,
     MochiMidBlock3D,
     MochiResnetBlock3D,
@@ -42,7 +46,7 @@ def encode_frames(
     hidden_states = encoder.fourier_features(frames[:, :, None])[:, :, 0]
     hidden_states = _pointwise(encoder.proj_in, hidden_states)
     hidden_states = _layers(encoder.block_in, hidden_states)
-    for block in encoder.down_blocks:
+    for block in _members(encoder.down_blocks):
         hidden_states = _down_block(block, hidden_states)
     hidden_states = _layers(encoder.block_out, hidden_states)
     hidden_states = encoder.nonlinearity(_group_norm(encoder.norm_out, hidden_states))
@@ -64,13 +68,15 @@ def decodes_one_frame_exactly(vae: AutoencoderKLMochi) -> bool:
 
 
 def decoder_features(
-    decoder: nn.Module, latents: Float[Tensor, "n c h w"]
+    decoder: MochiDecoder3D, latents: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, "n d H W"]:
     """What the decoder's last linear layer sees, for a decoder that does not expand time."""
     return decoder_tail(decoder, decoder_stem(decoder, latents))
 
 
-def decoder_stem(decoder: nn.Module, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+def decoder_stem(
+    decoder: MochiDecoder3D, latents: Float[Tensor, "n c h w"]
+) -> Float[Tensor, "n d h w"]:
     """The decoder's part at latent resolution."""
     weight = decoder.conv_in.weight[:, :, 0]
     hidden_states = F.conv2d(latents, weight, decoder.conv_in.bias)
@@ -78,10 +84,10 @@ def decoder_stem(decoder: nn.Module, latents: Float[Tensor, "n c h w"]) -> Float
 
 
 def decoder_tail(
-    decoder: nn.Module, hidden_states: Float[Tensor, "n d h w"]
+    decoder: MochiDecoder3D, hidden_states: Float[Tensor, "n d h w"]
 ) -> Float[Tensor, "n e H W"]:
     """The decoder's part from latent to pixel resolution, up to its last linear layer."""
-    for block in decoder.up_blocks:
+    for block in _members(decoder.up_blocks):
         hidden_states = _up_block(block, hidden_states)
     return decoder.nonlinearity(_layers(decoder.block_out, hidden_states))
 
@@ -109,6 +115,11 @@ def _latent_statistics(vae: AutoencoderKLMochi, latents: Tensor) -> tuple[Tensor
     return mean.view(shape), std.view(shape)
 
 
+def _members(modules: nn.ModuleList) -> list[Any]:
+    """The modules of a list, whose classes `ModuleList` does not tell a type checker."""
+    return list(modules)
+
+
 def _pointwise(linear: nn.Linear, hidden_states: Tensor) -> Tensor:
     return F.conv2d(hidden_states, linear.weight[:, :, None, None], linear.bias)
 
@@ -131,10 +142,10 @@ def _resnet(block: MochiResnetBlock3D, inputs: Tensor) -> Tensor:
     return inputs + hidden_states
 
 
-def _attention(attention: nn.Module, hidden_states: Tensor) -> Tensor:
+def _attention(attention: Attention, hidden_states: Tensor) -> Tensor:
     # Attention is over time only; over one frame the softmax is 1 and the value passes through.
     hidden_states = _pointwise(attention.to_v, hidden_states)
-    return _pointwise(attention.to_out[0], hidden_states)
+    return _pointwise(_members(attention.to_out)[0], hidden_states)
 
 
 def _layers(
@@ -142,7 +153,7 @@ def _layers(
 ) -> Tensor:
     norms = getattr(block, "norms", [None] * len(block.resnets))
     attentions = getattr(block, "attentions", [None] * len(block.resnets))
-    for resnet, norm, attention in zip(block.resnets, norms, attentions, strict=True):
+    for resnet, norm, attention in zip(_members(block.resnets), norms, attentions, strict=True):
         hidden_states = _resnet(resnet, hidden_states)
         if attention is not None:
             hidden_states = hidden_states + _attention(attention, _group_norm(norm, hidden_states))

@@ -101,9 +101,9 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         time_embed_dim: int = 256,
         max_sequence_length: int = 256,
         num_views: int = 8,
-        sample_size: tuple[int, int] | int = (40, 64),
-        pose_latents_mean: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-        pose_latents_std: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        sample_size: tuple[int, int] | list[int] | int = (40, 64),
+        pose_latents_mean: tuple[float, ...] | list[float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        pose_latents_std: tuple[float, ...] | list[float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
     ) -> None:
         super().__init__()
         if num_layers % pose_num_layers:
@@ -116,7 +116,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 f"pose_latents_mean and pose_latents_std need {pose_in_channels} values each, "
                 f"got {len(pose_latents_mean)} and {len(pose_latents_std)}"
             )
-        text = {
+        text: dict[str, Any] = {
             "text_embed_dim": text_embed_dim,
             "time_embed_dim": time_embed_dim,
             "max_sequence_length": max_sequence_length,
@@ -169,10 +169,11 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     ) -> VideoRFSplatTransformerOutput | tuple[Tensor, Tensor]:
         r"""
         Args:
-            hidden_states (`torch.Tensor` of shape `(batch_size, in_channels, num_views, height, width)`):
-                Noisy image latents.
-            pose_hidden_states (`torch.Tensor` of shape `(batch_size, 6, num_views, height, width)`):
-                Noisy normalised raymaps; their grid may differ from the image latents'.
+            hidden_states (`torch.Tensor`):
+                Noisy image latents of shape `(batch_size, in_channels, num_views, height, width)`.
+            pose_hidden_states (`torch.Tensor`):
+                Noisy normalised raymaps of shape `(batch_size, 6, num_views, height, width)`; their
+                grid may differ from the image latents'.
             encoder_hidden_states (`torch.Tensor` of shape `(batch_size, length, text_embed_dim)`):
                 Text embeddings, shared by both streams.
             timestep, pose_timestep (`torch.Tensor` of shape `(batch_size,)`):
@@ -227,7 +228,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def set_attn_processor(self, processor: Any) -> None:
         """Use one attention processor in every block of both streams."""
         for stream in (self.image_stream, self.pose_stream):
-            for block in stream.transformer_blocks:
+            for block in _blocks(stream):
                 block.attn1.processor = processor
 
     def _run_block(self, block: nn.Module, tokens: "_Tokens") -> None:
@@ -239,6 +240,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             tokens.rotary_emb,
         )
         if torch.is_grad_enabled() and self.gradient_checkpointing:
+            assert self._gradient_checkpointing_func is not None
             outputs = self._gradient_checkpointing_func(block, *arguments)
         else:
             outputs = block(*arguments)
@@ -306,10 +308,15 @@ def initialize_frequencies(frequencies: nn.Parameter) -> None:
             start += number
 
 
+def _blocks(stream: MochiTransformer3DModel) -> list[Any]:
+    """The stream's blocks, whose class `ModuleList` does not tell a type checker."""
+    return list(stream.transformer_blocks)
+
+
 def _initialize_stream(stream: MochiTransformer3DModel) -> None:
     """Start an untrained stream at identity blocks and zero velocity; batched attention."""
     initialize_frequencies(stream.pos_frequencies)
-    for block in stream.transformer_blocks:
+    for block in _blocks(stream):
         block.attn1.processor = BatchedMochiAttnProcessor()
         modulations = [block.norm1.linear]
         if not block.context_pre_only:

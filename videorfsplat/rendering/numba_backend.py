@@ -20,19 +20,17 @@ from videorfsplat.rendering.numba_projection import project, project_backward
 
 # Views rendered together when no gradient is needed: bounds the memory of long camera paths.
 VIEWS_PER_PASS = 8
+# Tiles are counted in int16 along each side.
+MAX_TILE = 32767
 
 
 def accumulate_numba(
     gaussians: Gaussians, cameras: Cameras, *, near: float, far: float
 ) -> Float[Tensor, "v H W 5"]:
-    """Sums of weight times (red, green, blue, 1, depth) at every pixel of every view.
-
-    Computes in float64 for float64 Gaussians and in float32 for all others; the result has the
-    Gaussians' precision.
-    """
-    dtype = gaussians.means.dtype
-    exact = torch.float64 if dtype == torch.float64 else torch.float32
-    gaussians, cameras = gaussians.to(exact), cameras.to(exact)
+    """Sums of weight times (red, green, blue, 1, depth), in float32 or float64 as the Gaussians."""
+    most_tiles = max(cameras.width // at.TILE_WIDTH, cameras.height // at.TILE_HEIGHT)
+    if most_tiles > MAX_TILE:
+        raise ValueError(f"an image of {cameras.width}x{cameras.height} is too large for numba")
     needs_gradient = torch.is_grad_enabled() and any(
         t.requires_grad for t in vars(gaussians).values()
     )
@@ -41,7 +39,7 @@ def accumulate_numba(
         _accumulate_views(gaussians, cameras[view : view + step], near, far)
         for view in range(0, max(cameras.num_views, 1), max(step, 1))
     ]
-    return torch.cat(passes).to(dtype)
+    return torch.cat(passes)
 
 
 def _accumulate_views(
@@ -121,6 +119,7 @@ class _Accumulate(torch.autograd.Function):
             means,
             quats,
             scales,
+            opacities,
             colors,
             viewmats,
             lenses,
@@ -153,8 +152,10 @@ def _pair_with_tiles(
     num_views, num_gaussians = len(viewmats), len(means)
     width, height = (int(size) for size in limits[2:])
     splats = np.empty((num_views, num_gaussians, at.SPLAT_COLUMNS), means.dtype)
-    rectangles = np.empty((num_views, num_gaussians, 4), np.int32)
-    project(means, quats, scales, opacities, colors, viewmats, lenses, limits, splats, rectangles)
+    depths = np.empty((num_views, num_gaussians), means.dtype)
+    rectangles = np.empty((num_views, num_gaussians, 4), np.int16)
+    inputs = (means, quats, scales, opacities, colors, viewmats, lenses, limits)
+    project(*inputs, splats, depths, rectangles)
 
     firsts = np.empty((num_views, num_gaussians), np.int64)
     num_rows, num_columns = -(-height // at.TILE_HEIGHT), -(-width // at.TILE_WIDTH)
@@ -167,7 +168,7 @@ def _pair_with_tiles(
     num_pairs = int(totals[:, 0].sum())
     gaussian_ids = np.empty(num_pairs, np.int32)
     slots = np.empty(num_pairs, np.int64)
-    depth_bits = splats[..., at.DEPTH].view(np.int32 if means.dtype == np.float32 else np.int64)
+    depth_bits = depths.view(np.int32 if means.dtype == np.float32 else np.int64)
     ends = starts.copy()
     fill_pairs(depth_bits, rectangles, firsts, ends, totals, gaussian_ids, slots)
     return _Pairs(splats, rectangles, firsts, slots, gaussian_ids, starts, ends)

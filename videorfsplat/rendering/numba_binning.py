@@ -6,7 +6,7 @@ import numpy as np
 from videorfsplat.rendering import numba_layout as at
 from videorfsplat.rendering.numba_compile import compile_kernel
 
-at.require_version(1)
+at.require_version(2)
 
 _DIGIT_BITS = 11
 _DIGIT_MASK = (1 << _DIGIT_BITS) - 1

@@ -17,7 +17,7 @@ from videorfsplat.rendering import numba_layout as at
 from videorfsplat.rendering.conventions import ALPHA_THRESHOLD, MAX_ALPHA, MIN_TRANSMITTANCE
 from videorfsplat.rendering.numba_compile import compile_kernel
 
-at.require_version(1)
+at.require_version(2)
 
 WIDTH = np.uint64(at.TILE_WIDTH)
 PIXELS = np.uint64(at.TILE_PIXELS)

@@ -3,7 +3,7 @@
 # Numba's cache on disk sees a change of the file that holds a kernel, not of this one: old kernels
 # would then write beyond new arrays. A change here therefore raises the version, and every kernel
 # file names the version it needs.
-VERSION = 1
+VERSION = 2
 
 # A tile's row is one vector register of eight float32.
 TILE_WIDTH = 8
@@ -14,7 +14,8 @@ TILE_PIXELS = TILE_WIDTH * TILE_HEIGHT
 MEAN_X, MEAN_Y, CONIC_XX, CONIC_XY, CONIC_YY, OPACITY, RED, GREEN, BLUE, DEPTH, EXTENT_Y = range(11)
 SPLAT_COLUMNS = 12
 
-# The rectangle of tiles that a splat touches, bounds included: columns of `rectangles` [V,N,4].
+# The rectangle of tiles that a splat touches, bounds included: columns of `rectangles`
+# [V,N,4], int16.
 FIRST_COLUMN, FIRST_ROW, LAST_COLUMN, LAST_ROW = range(4)
 
 # Gradient sums of one splat over the pixels of one tile: columns of `sums` [P,10]. POWER is the

@@ -35,9 +35,11 @@ def rasterize(
 
     The semantics are those of `gsplat.rasterization` 1.5.3 in classic mode (`conventions.py`).
 
+    Computes and answers in float64 for float64 Gaussians, else in float32.
+
     Args:
         gaussians: N Gaussians, world frame; N = 0 is allowed.
-        cameras: V cameras on the same device; cast to the precision of the Gaussians.
+        cameras: V cameras on the same device, any precision.
         backend: "auto" takes gsplat for CUDA tensors and numba for CPU tensors. "torch" is the
             reference; only it gives gradients with respect to the cameras.
         background: linear RGB behind everything; black if None.
@@ -56,8 +58,8 @@ def rasterize(
     """
     name = _choose_backend(backend, gaussians.means.device)
     _check_inputs(gaussians, cameras, name, background, near, far)
-    cameras = cameras.to(gaussians.means.dtype)
-    sums = _BACKENDS[name](gaussians, cameras, near=near, far=far)
+    dtype = torch.float64 if gaussians.means.dtype == torch.float64 else torch.float32
+    sums = _BACKENDS[name](gaussians.to(dtype), cameras.to(dtype), near=near, far=far)
     renders, alphas, depth_sums = sums.split([3, 1, 1], dim=-1)
     if background is not None:
         renders = renders + (1 - alphas) * background.to(renders)

@@ -67,10 +67,18 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
 
     Returns:
         The folder of the exported model, `<output>/model`.
+
+    Raises:
+        ValueError: if the crop is larger than the frames, or no multiple of the compression.
     """
     dataset = WorldsDataset(settings.data)
     torch.manual_seed(settings.run.seed)
     vae = _initial_autoencoder(settings)
+    factor = vae.spatial_compression_ratio
+    if settings.crop % factor or not 0 < settings.crop <= dataset.size:
+        raise ValueError(
+            f"crop must be a multiple of {factor} up to {dataset.size}, got {settings.crop}"
+        )
     vae.encoder.requires_grad_(settings.train_encoder)
     model = _Reconstruction(vae)
     trained = [p for p in vae.parameters() if p.requires_grad]
@@ -82,13 +90,13 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
         frames = _crops(dataset, settings, randomness).to(run.accelerator.device)
-        side = settings.crop // vae.spatial_compression_ratio
+        side = settings.crop // factor
         noise = randomness.randn(settings.run.batch_size, vae.config["latent_channels"], side, side)
         decoded, kl = run.model(frames, noise.to(frames.device))
         return _loss_terms(settings, perceptual, frames, decoded, kl)
 
     def sheet(path: Path) -> None:
-        frames = _first_views(dataset, 16).to(run.accelerator.device)
+        frames = _first_views(dataset, min(len(dataset), 16)).to(run.accelerator.device)
         save_sheet(
             [frames, decode_frames(vae, encode_frames(vae, frames).chunk(2, dim=1)[0])], path
         )

@@ -150,7 +150,8 @@ def _draw_scene(
 def encode_views(vae: AutoencoderKLMochi, frames: Tensor) -> Float[Tensor, "1 c v h w"]:
     """Normalised latents of uint8 frames [V,3,H,W]."""
     pixels = (frames.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-    means = encode_frames(vae, pixels).float().chunk(2, dim=1)[0]
+    with torch.autocast(vae.device.type, torch.bfloat16):
+        means = encode_frames(vae, pixels).float().chunk(2, dim=1)[0]
     return normalize_latents(vae, means).transpose(0, 1)[None]
 
 
@@ -168,9 +169,8 @@ def _scene_terms(
     if run.step < settings.depth_steps:
         terms["l1"] = F.l1_loss((raw[0, :, -3:] + 1) / 2, scene.frames)
         return {"loss": terms["l1"] + settings.depth_weight * terms["depth"], **terms}
-    with torch.autocast(raw.device.type, enabled=False):
-        gaussians = decoder.activate(raw, *arguments)[0]
-        renders, _, _ = rasterize(gaussians, scene.target_cameras)
+    gaussians = decoder.activate(raw, *arguments)[0]
+    renders, _, _ = rasterize(gaussians, scene.target_cameras)
     terms["l1"] = F.l1_loss(renders, scene.targets)
     images = [2 * x.permute(0, 3, 1, 2) - 1 for x in (renders, scene.targets)]
     terms["perceptual"] = perceptual(*images)
@@ -202,7 +202,7 @@ def _sheet_rows(
 ) -> list[Tensor]:
     """For each of the first scenes: novel views as they are, and as rendered."""
     rows = []
-    for row in range(count):
+    for row in range(min(len(dataset), count)):
         cameras = dataset.cameras(row).to(vae.device)
         arguments = (cameras.viewmats[None], cameras.Ks[None], cameras.width, cameras.height)
         latents = encode_views(vae, dataset.frames(row).to(vae.device))

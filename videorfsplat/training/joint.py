@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from videorfsplat.data.worlds.captions import template_caption
-from videorfsplat.data.worlds.dataset import HELD_OUT_SEED
+from videorfsplat.data.worlds.dataset import HELD_OUT_SEED, WorldsDataset
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
@@ -115,7 +115,14 @@ def train_joint(settings: JointTraining) -> Path:
 
     Returns:
         The folder of the exported model, `<output>/model`.
+
+    Raises:
+        ValueError: if the scenes have fewer views than asked for, or the cached latents do not
+            belong to the data and the autoencoder.
     """
+    available = WorldsDataset(settings.data).num_views
+    if not 1 <= settings.num_views <= available:
+        raise ValueError(f"num_views must be from 1 to {available}, got {settings.num_views}")
     vae = AutoencoderKLMochi.from_pretrained(settings.autoencoder, torch_dtype=torch.float32)
     vae.requires_grad_(False).eval()
     cache = LatentCache(settings.data, vae, settings.size)
@@ -140,7 +147,10 @@ def train_joint(settings: JointTraining) -> Path:
         text_encoder=text_encoder,
         vae=vae,
         transformer=model,
-        gaussian_decoder=GaussianDecoder.from_autoencoder(vae),
+        # Sheets show decoded frames: no Gaussians are made.
+        gaussian_decoder=GaussianDecoder.from_autoencoder(
+            vae, num_attention_layers=0, attention_head_dim=1
+        ),
         scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
         pose_scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
     )

@@ -41,7 +41,7 @@ class LatentCache:
         size: frames are resized to this many pixels a side before encoding.
 
     Raises:
-        ValueError: if the cache was made by another autoencoder.
+        ValueError: if the cache was made by another autoencoder, or of other scenes.
     """
 
     def __init__(self, folder: str, vae: AutoencoderKLMochi, size: int) -> None:
@@ -50,6 +50,8 @@ class LatentCache:
         fingerprint = autoencoder_hash(vae)
         cached = _read(path, fingerprint)
         start = len(cached["latents"]) if cached else 0
+        if cached:
+            _check_scenes(path, cached["raymaps"], self.dataset)
         if start < len(self.dataset):
             added = _encode(self.dataset, vae, size, start)
             cached = {k: torch.cat([cached[k], added[k]]) for k in added} if cached else added
@@ -73,6 +75,17 @@ def _read(path: Path, fingerprint: str) -> dict[str, Tensor]:
     return load_file(path)
 
 
+def _check_scenes(path: Path, raymaps: Float[Tensor, "n v 6 h w"], dataset: WorldsDataset) -> None:
+    """The last cached scene still has its place: none was put before it or taken away."""
+    last = len(raymaps) - 1
+    if last < len(dataset):
+        cameras = dataset.cameras(last)
+        expected = cameras_to_raymap(cameras, *raymaps.shape[-2:]).half()
+        if expected.shape == raymaps[last].shape and torch.equal(expected, raymaps[last]):
+            return
+    raise ValueError(f"{path} holds latents of other scenes; delete it to encode anew")
+
+
 @torch.no_grad()
 def _encode(
     dataset: WorldsDataset, vae: AutoencoderKLMochi, size: int, start: int
@@ -89,4 +102,4 @@ def _encode(
         latents.append(normalize_latents(vae, means).half().cpu())
         cameras = dataset.cameras(index)
         raymaps.append(cameras_to_raymap(cameras, size // factor, size // factor).half())
-    return {"latents": torch.stack(latents), "raymaps": torch.stack(raymaps)}
+    return {"latents": torch.stack(latents), "raymaps": torch.stack(raymaps).contiguous()}

@@ -40,10 +40,12 @@ class PerceptualLoss(nn.Module):
         self, frames: Float[Tensor, "n 3 H W"], reference: Float[Tensor, "n 3 H W"]
     ) -> Float[Tensor, ""]:
         """Distance averaged over stages; gradients go to `frames` only."""
-        with torch.no_grad():
-            targets = self.features(reference)
+        with torch.autocast(frames.device.type, torch.bfloat16):
+            with torch.no_grad():
+                targets = self.features(reference)
+            features = self.features(frames)
         distances = [
-            (a - b).square().sum(1).mean()
-            for a, b in zip(self.features(frames), targets, strict=True)
+            (a.float() - b.float()).square().sum(1).mean()
+            for a, b in zip(features, targets, strict=True)
         ]
         return torch.stack(distances).mean()

@@ -48,7 +48,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.max_steps < 1 or self.batch_size < 1:
             raise ValueError(
-                f"max_steps and batch_size must be at least 1, got {self.max_steps} and {self.batch_size}"
+                "max_steps and batch_size must be at least 1, "
+                f"got {self.max_steps} and {self.batch_size}"
             )
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
@@ -85,12 +86,14 @@ class _Progress:
     def __init__(self) -> None:
         self.step = 0
         self.seconds = 0.0
+        self.totals: dict[str, float] = {}
+        """Sums of the loss terms since the last log line."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "seconds": self.seconds}
+        return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.seconds = state["step"], state["seconds"]
+        vars(self).update(state)
 
 
 class TrainingRun:
@@ -136,7 +139,7 @@ class TrainingRun:
         return self.progress.step
 
     @property
-    def bare_model(self) -> nn.Module:
+    def bare_model(self) -> Any:
         """The model without accelerate's wrapping."""
         return self.accelerator.unwrap_model(self.model)
 
@@ -148,22 +151,22 @@ class TrainingRun:
         """Run to `max_steps`.
 
         Args:
-            loss: terms of one step; the term `loss` is minimised, all are logged.
+            loss: terms of one step; the term `loss` is minimised, all are logged. Mixed precision
+                is inside the forward pass of `model` (accelerate wraps it), not around the loss.
             sheet: draws samples of the averaged model into the given file.
         """
         started = last_save = last_sheet = time.monotonic()
         seconds_before = self.progress.seconds
-        totals: dict[str, float] = {}
         self.model.train()
         while self.progress.step < self.config.max_steps:
-            terms = self._one_step(loss)
-            for name, value in terms.items():
+            totals = self.progress.totals
+            for name, value in self._one_step(loss).items():
                 totals[name] = totals.get(name, 0.0) + value
             now = time.monotonic()
             self.progress.seconds = seconds_before + now - started
             if self.progress.step % self.config.log_every == 0:
                 self._log({k: v / self.config.log_every for k, v in totals.items()})
-                totals = {}
+                self.progress.totals = {}
             if now - last_save > 60 * self.config.save_minutes:
                 self.save()
                 last_save = now
@@ -179,8 +182,7 @@ class TrainingRun:
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        with self.accelerator.autocast():
-            terms = loss(self._randomness(self.progress.step))
+        terms = loss(self._randomness(self.progress.step))
         if not torch.isfinite(terms["loss"]):
             raise FloatingPointError(f"the loss of step {self.progress.step} is not finite")
         self.accelerator.backward(terms["loss"])
@@ -219,6 +221,8 @@ class TrainingRun:
         """Write the whole state beside the old one, then drop all but the two newest."""
         accelerator = self.accelerator
         target = self.folder / f"state-{self.step:07d}"
+        if target.exists():
+            return
         temporary = self.folder / "unfinished-state"
         if accelerator.is_main_process and temporary.exists():
             shutil.rmtree(temporary)
@@ -226,8 +230,6 @@ class TrainingRun:
         accelerator.save_state(str(temporary))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            if target.exists():
-                shutil.rmtree(target)
             os.replace(temporary, target)
             for old in sorted(self.folder.glob("state-*"))[:-2]:
                 shutil.rmtree(old)
@@ -238,14 +240,26 @@ class TrainingRun:
         if states:
             self.accelerator.load_state(str(states[-1]))
             logger.info("continuing %s at step %d", self.folder, self.step)
+        if self.accelerator.is_main_process:
+            self._drop_log_after(self.step)
+
+    def _drop_log_after(self, step: int) -> None:
+        """Remove log lines of steps that a killed run had made after its last state."""
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            # A line without its end was being written when the run was killed.
+            lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            _replace_text(path, "".join(kept))
 
     def _record_config(self, config: dict[str, Any]) -> None:
+        config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         path = self.folder / "config.json"
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 _check_same_run(json.loads(path.read_text()), config, path)
-            path.write_text(json.dumps(config, indent=2) + "\n")
+            _replace_text(path, json.dumps(config, indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 
     def _log(self, means: dict[str, float]) -> None:
@@ -256,6 +270,13 @@ class TrainingRun:
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         logger.info("%s", json.dumps(line))
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves either the old content or the new."""
+    unfinished = path.with_name(f"{path.name}.partial")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED, caption_mentions
 from videorfsplat.data.worlds.grammar import sample_world
+from videorfsplat.training.attention import training_attention
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 
 MINI_TEXT_ENCODER: dict[str, Any] = {
@@ -164,11 +165,13 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
         logits = run.model(ids[rows][:, :length].to(device), mask.to(device))
         return _loss_terms(logits, labels[rows].to(device))
 
-    run.train(loss)
+    with training_attention(run.accelerator.device):
+        run.train(loss)
     folder = run.folder / "model"
     with averaged_weights(run):
-        run.bare_model.text_encoder.save_pretrained(folder / "text_encoder")
-        tokenizer.save_pretrained(folder / "tokenizer")
+        if run.accelerator.is_main_process:
+            run.bare_model.text_encoder.save_pretrained(folder / "text_encoder")
+            tokenizer.save_pretrained(folder / "tokenizer")
     return folder
 
 

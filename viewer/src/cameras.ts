@@ -93,9 +93,9 @@ export function upOf(cameras: readonly ViewCamera[]): Vec3 {
     mean.normalize();
     const up = mean.clone();
     // Power iteration on I − mean(right·rightᵀ) + weight · mean·meanᵀ. The weight outvotes x axes
-    // that spread over less than about ten degrees, where errors of the poses would decide.
-    const weight = 0.03;
-    for (let step = 0; step < 64; step++) {
+    // that spread over less than about four degrees, where errors of the poses would decide.
+    const weight = 0.005;
+    for (let step = 0; step < 256; step++) {
         const next = up.clone().add(mean.clone().mulScalar(weight * mean.dot(up)));
         for (const { right } of axes) {
             next.sub(right.clone().mulScalar(right.dot(up) / cameras.length));

@@ -288,6 +288,11 @@ class WorldsDataset:
         """Additional views per scene; 0 if there are none."""
         shard = self._shards[0]
         has_novel = "novel_frames" in list(shard.keys())
+        return shard.get_slice("novel_frames").get_shape()[1] if has_novel else 0
+
+    @property
+    def size(self) -> int:
+        """Pixels along each side of an image."""
         return self._shards[0].get_slice("frames").get_shape()[-1]
 
     def frames(self, index: int) -> UInt8[Tensor, "v 3 h w"]:

@@ -824,9 +824,11 @@ def _lamp_post() -> list[Primitive]:
 
 def _barrel() -> list[Primitive]:
     return [
-        _egg((0, 0.34, 0), (0.3, 0.62, 0.3), "main", cut=-0.34),
-        _cylinder((0, 0.2, 0), 0.29, 0.04, "dark"),
-        _cylinder((0, 0.5, 0), 0.3, 0.04, "dark"),
+        _cone((0, 0.17, 0), 0.22, 0.3, 0.17, "main"),
+        _cone((0, 0.51, 0), 0.3, 0.22, 0.17, "main"),
+        _cylinder((0, 0.14, 0), 0.275, 0.03, "dark"),
+        _cylinder((0, 0.54, 0), 0.275, 0.03, "dark"),
+        _cylinder((0, 0.67, 0), 0.18, 0.02, "wood"),
     ]
 
 

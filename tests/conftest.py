@@ -1,0 +1,32 @@
+"""What every test shares: no network, no deadlines, GPU tests only where there is a GPU."""
+
+import os
+
+# Read by huggingface_hub at its first import.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from hypothesis import settings
+
+# The first example pays for torch's warm-up, and machines are shared: time is no law here.
+settings.register_profile("videorfsplat", deadline=None)
+settings.load_profile("videorfsplat")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def worlds_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four scenes of three views and two novel ones at 32×32; to be read only."""
+    from videorfsplat.data.worlds import write_worlds
+
+    folder = tmp_path_factory.mktemp("worlds-of-the-session")
+    write_worlds(folder, 0, 4, num_views=3, size=32, extra_views=2, scenes_per_shard=2)
+    return str(folder)

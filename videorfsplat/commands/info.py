@@ -1,0 +1,48 @@
+"""`info`: how many parameters a model has, by part. No weights are read or made."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from videorfsplat.commands import Command, table
+from videorfsplat.generation_settings import find_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_DESCRIPTION = "Count the parameters of a model by part, without reading or making any weights."
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        default="mini",
+        help="mini, full (Mochi and T5-XXL), or the folder of a saved pipeline (default: mini)",
+    )
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    folder = None if args.config == "full" else find_model(args.config)
+    if isinstance(folder, str):
+        raise ValueError(f"--config must be mini, full or a folder, got {args.config!r}")
+    import torch
+
+    from videorfsplat.models.configurations import full_models, saved_models
+
+    with torch.device("meta"):
+        parts = full_models() if folder is None else saved_models(folder)
+    counts = {name: _count(part) for name, part in parts.items()}
+    return {
+        "config": args.config,
+        "parameters": counts | {"total": sum(counts.values())},
+    }
+
+
+def _count(part: "nn.Module") -> int:
+    return sum(parameter.numel() for parameter in part.parameters())
+
+
+def _describe(report: dict[str, Any]) -> str:
+    return table({name: f"{count:>14,}" for name, count in report["parameters"].items()})
+
+
+main = Command("videorfsplat info", _DESCRIPTION, _add_arguments, _run, _describe).main

@@ -1,0 +1,126 @@
+"""One HTML file that shows a scene: the viewer, the splats, the cameras and their frames inside.
+
+It opens from disk, without a server or a network: its content policy allows no request at all.
+"""
+
+import base64
+import html
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from videorfsplat.cameras import Cameras
+from videorfsplat.formats.files import write_file
+from videorfsplat.formats.splat_formats import save_splats
+from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.gaussians import Gaussians
+
+VIEWER_FOLDER = Path(__file__).resolve().parents[2] / "viewer" / "dist"
+"""The built viewer: `index.html`, `viewer.js`, `viewer.css`, `protocol.schema.json`."""
+
+FRAME_QUALITY = 92
+"""WebP quality of the frames; at this one the eye finds no difference beside the splats."""
+
+_STYLE_TAG = '<link rel="stylesheet" href="viewer.css" />'
+_SCRIPT_TAG = '<script src="viewer.js"></script>'
+_TITLE_TAG = "<title>Splat viewer</title>"
+
+# The engine sorts splats in a worker that it builds from its own text, hence blob:.
+_CONTENT_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:"
+)
+
+
+def save_html(
+    gaussians: Gaussians,
+    path: str | Path,
+    cameras: Cameras | None = None,
+    frames: UInt8[np.ndarray, "v h w 3"] | None = None,
+    *,
+    title: str = "Splat scene",
+) -> None:
+    """Write a page that shows the scene, as a compressed PLY (quantised, see `splat_formats`).
+
+    Args:
+        gaussians: the scene, world frame; at least one.
+        path: file; its folder is made if needed.
+        cameras: V cameras to draw, view from and fly along.
+        frames: their pictures, to compare the splats with.
+        title: of the page.
+
+    Raises:
+        FileNotFoundError: if the viewer is not built.
+        ValueError: if there is nothing to show, or `frames` are given without as many `cameras`.
+    """
+    num_views = 0 if cameras is None else cameras.num_views
+    if frames is not None and len(frames) != num_views:
+        raise ValueError(f"expected {num_views} frames, one per camera, got {len(frames)}")
+    head = f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}" />'
+    page = _replace(_read("index.html"), _TITLE_TAG, f"<title>{html.escape(title)}</title>\n{head}")
+    page = _replace(page, _STYLE_TAG, f"<style>{_read('viewer.css')}</style>")
+    scene = base64.b64encode(_compressed_ply(gaussians)).decode()
+    parts = [f'<script type="text/plain" id="embedded-scene">{scene}</script>']
+    if cameras is not None:
+        text = _without_tags(json.dumps(_camera_file(cameras, frames), separators=(",", ":")))
+        parts.append(f'<script type="application/json" id="embedded-cameras">{text}</script>')
+    parts.append(f"<script>{_script_for_html(_read('viewer.js'))}</script>")
+    write_file(path, _replace(page, _SCRIPT_TAG, "\n".join(parts)).encode())
+
+
+def _read(name: str) -> str:
+    path = VIEWER_FOLDER / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: the viewer is part of the repository, not of an installed wheel; "
+            "build it with `npm ci && npm run build` in viewer/"
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def _replace(page: str, tag: str, by: str) -> str:
+    if page.count(tag) != 1:
+        raise ValueError(f"{VIEWER_FOLDER / 'index.html'} should have {tag} once")
+    return page.replace(tag, by)
+
+
+def _compressed_ply(gaussians: Gaussians) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "scene.compressed.ply"
+        save_splats(gaussians, path)
+        return path.read_bytes()
+
+
+def _camera_file(cameras: Cameras, frames: np.ndarray | None) -> dict[str, Any]:
+    """The contents of a `transforms.json` with the pictures as data: addresses, or none."""
+    pictures = [] if frames is None else [_data_url(frame) for frame in frames]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "transforms.json"
+        save_transforms(cameras, path, pictures or None)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    if not pictures:
+        for frame in content["frames"]:
+            del frame["file_path"]
+    return content
+
+
+def _data_url(frame: UInt8[np.ndarray, "h w 3"]) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, "WEBP", quality=FRAME_QUALITY, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _without_tags(text: str) -> str:
+    """JSON that no HTML parser takes for the end of its element."""
+    return text.replace("<", "\\u003c")
+
+
+def _script_for_html(script: str) -> str:
+    """JavaScript inside an element ends at the first `</script`, in a string or not."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -1,0 +1,151 @@
+"""From settings to a recorded scene: what the command line and the page share."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+import torch
+from safetensors import SafetensorError
+
+from videorfsplat.camera_paths import load_camera_path
+from videorfsplat.cameras import Cameras
+from videorfsplat.formats.video import to_uint8
+from videorfsplat.generation_settings import GenerationSettings, find_model
+from videorfsplat.guidance import GuidanceScales
+from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.rendering import rasterize
+from videorfsplat.run_record import StageClock, library_versions, peak_memory_mb
+from videorfsplat.scene import Scene
+
+logger = logging.getLogger(__name__)
+
+
+def load_pipeline(model: str = "mini", device: str = "auto") -> VideoRFSplatPipeline:
+    """Load a saved pipeline, in float32.
+
+    Args:
+        model: `mini`, a folder, or a hub id.
+        device: torch's name of it; "auto" is CUDA if there is one, else the CPU.
+
+    Raises:
+        FileNotFoundError: if the model is missing.
+        ValueError: naming the model, if it is damaged, or the device, if it cannot be used.
+    """
+    source = find_model(model)
+    target = _choose_device(device)
+    try:
+        pipeline = VideoRFSplatPipeline.from_pretrained(source)
+    # The libraries below agree on no exception for files that are damaged or do not fit.
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"cannot load the model {model}: {reason}") from error
+    return pipeline.to(target)
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but torch sees no CUDA device")
+    return chosen
+
+
+def stream_scene(
+    pipeline: VideoRFSplatPipeline, settings: GenerationSettings
+) -> Iterator[DenoisingStep | Scene]:
+    """Generate one scene step by step: every `DenoisingStep`, then the scene.
+
+    Closing the iterator stops the run.
+
+    The scene's record holds `settings`, `seed`, `seconds` (`text`, `denoise`, `decode`, `render`
+    and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given cameras), `device`
+    and `versions`.
+
+    Args:
+        pipeline: the model that `settings.model` names.
+        settings: what to generate.
+
+    Raises:
+        ValueError: if the trajectory or a setting does not fit the model.
+        FileNotFoundError: if the trajectory is a file that does not exist.
+    """
+    clock = StageClock()
+    cameras = _given_cameras(pipeline, settings)
+    text = pipeline.encode_prompt(
+        settings.prompt, do_classifier_free_guidance=_scales(settings).needs_negative_text
+    )
+    clock.lap("text")
+    output = VideoRFSplatPipelineOutput()
+    for item in pipeline.stream(
+        num_inference_steps=settings.num_inference_steps,
+        pose_offset=settings.pose_offset,
+        cameras=cameras,
+        generator=torch.Generator().manual_seed(settings.seed),
+        **vars(_scales(settings)),
+        **text._asdict(),
+    ):
+        if isinstance(item, DenoisingStep):
+            clock.lap("denoise")
+            yield item
+            # What the caller does with a step is not part of the generation.
+            clock.skip()
+        else:
+            clock.lap("decode")
+            output = item
+    scene = _render_depths(output)
+    clock.lap("render")
+    record = {
+        "settings": settings.to_dict(),
+        "seed": settings.seed,
+        "seconds": clock.seconds(),
+        "peak_memory_mb": peak_memory_mb(),
+        "cameras_residual": output.camera_residuals[0] if output.camera_residuals else None,
+        "device": str(pipeline.device),
+        "versions": library_versions(),
+    }
+    yield Scene(scene.gaussians, scene.cameras, scene.frames, scene.depths, record)
+
+
+def generate_scene(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Scene:
+    """Generate one scene: `stream_scene` run to its end."""
+    scene = deque(stream_scene(pipeline, settings), maxlen=1).pop()
+    assert isinstance(scene, Scene)
+    return scene
+
+
+def _scales(settings: GenerationSettings) -> GuidanceScales:
+    return GuidanceScales(
+        settings.guidance_scale, settings.pose_guidance_scale, settings.camera_guidance_scale
+    )
+
+
+def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Cameras | None:
+    if settings.trajectory is None:
+        return None
+    height, width = pipeline.default_size
+    cameras = load_camera_path(
+        settings.trajectory, num_views=pipeline.num_views, width=width, height=height
+    )
+    if cameras.num_views != pipeline.num_views:
+        raise ValueError(
+            f"{settings.trajectory}: the model makes {pipeline.num_views} views, "
+            f"got {cameras.num_views} cameras"
+        )
+    return cameras
+
+
+@torch.no_grad()
+def _render_depths(output: VideoRFSplatPipelineOutput) -> Scene:
+    """The scene of a run, with the depths of its Gaussians; on the CPU."""
+    assert output.cameras is not None
+    assert output.gaussians is not None
+    assert isinstance(output.frames, torch.Tensor)
+    gaussians, cameras = output.gaussians[0], output.cameras[0]
+    _, _, meta = rasterize(gaussians, cameras.to(gaussians.means.device))
+    frames = to_uint8(output.frames[0].permute(0, 2, 3, 1))
+    return Scene(gaussians.to("cpu"), cameras.to("cpu"), frames, meta["depths"].cpu())
