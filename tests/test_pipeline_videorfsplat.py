@@ -15,8 +15,8 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
-from tests.tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 from videorfsplat.cameras import Cameras, look_at
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline

@@ -1,6 +1,5 @@
 """From settings to a recorded scene: what the command line and the page share."""
 
-import logging
 from collections import deque
 from collections.abc import Iterator
 
@@ -17,8 +16,6 @@ from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.rendering import rasterize
 from videorfsplat.run_record import StageClock, library_versions, peak_memory_mb
 from videorfsplat.scene import Scene
-
-logger = logging.getLogger(__name__)
 
 
 def load_pipeline(model: str = "mini", device: str = "auto") -> VideoRFSplatPipeline:

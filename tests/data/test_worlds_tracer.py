@@ -22,7 +22,10 @@ LIFT = 3.0
 def traced(primitive: Primitive) -> tracer.TracedWorld:
     """A world with one primitive high above the ground."""
     rows = primitive_rows(
-        Shape((primitive,), (0, 0, 0), (0, 0, 0)), position=(0.0, LIFT, 0.0), yaw=0.0, colors={}
+        Shape((primitive,), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        position=(0.0, LIFT, 0.0),
+        yaw=0.0,
+        colors={},
     )
     groups = np.array([[0, 1, *rows[0, tracer.CENTER : tracer.CENTER + 3], rows[0, tracer.BOUND]]])
     return tracer.TracedWorld(rows, groups, trace_inputs(sample_world(0)).look)
@@ -96,7 +99,7 @@ def test_depth_lies_on_the_surface_of_each_shape(shape, size):
 def test_sphere_depth_is_the_closed_form():
     cameras = camera((0.0, LIFT, 5.0), (0.0, LIFT, 0.0))
     _, depths = tracer.render(
-        traced(Primitive(tracer.ELLIPSOID, (0, 0, 0), (1.0, 1.0, 1.0), "red")), cameras
+        traced(Primitive(tracer.ELLIPSOID, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "red")), cameras
     )
     ys, xs = np.mgrid[:48, :48] + 0.5
     rays = np.stack([(xs - 24) / 57.6, (ys - 24) / 57.6, np.ones_like(xs)], -1)
@@ -109,7 +112,7 @@ def test_sphere_depth_is_the_closed_form():
 
 def test_ground_depth_is_the_closed_form_and_the_sky_is_zero():
     cameras = camera((0.0, 2.0, 5.0), (0.0, 2.0, 0.0))
-    high = traced(Primitive(tracer.ELLIPSOID, (0, 50, 0), (1.0, 1.0, 1.0), "red"))
+    high = traced(Primitive(tracer.ELLIPSOID, (0.0, 50.0, 0.0), (1.0, 1.0, 1.0), "red"))
     _, depths = tracer.render(high, cameras, supersample=1)
     ys = np.arange(48) + 0.5
     expected = np.where(ys > 24, 2.0 * 57.6 / np.where(ys > 24, ys - 24, 1), 0.0)

@@ -69,12 +69,12 @@ def test_padding_tokens_have_no_influence():
 def test_rotary_products_depend_on_differences_of_angles():
     query, key = torch.randn(1, 1, 2, 8), torch.randn(1, 1, 2, 8)
 
+    def turned(states, angle):
+        angles = torch.full((1, 2, 4), angle)
+        return apply_rotary_embedding(states, (angles.cos(), angles.sin()))
+
     def product(query_angle, key_angle):
-        turned = [
-            apply_rotary_embedding(x, (torch.full((1, 2, 4), a).cos(), torch.full((1, 2, 4), a).sin()))
-            for x, a in ((query, query_angle), (key, key_angle))
-        ]
-        return (turned[0] * turned[1]).sum(-1)
+        return (turned(query, query_angle) * turned(key, key_angle)).sum(-1)
 
     torch.testing.assert_close(product(0.3, 1.1), product(2.3, 3.1), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(product(0.0, 0.0), (query * key).sum(-1))

@@ -15,6 +15,7 @@ from splat_scenes import (
 from videorfsplat.cameras import Cameras
 from videorfsplat.gaussians import Gaussians
 from videorfsplat.rendering import rasterize, rasterizer_benchmark
+from videorfsplat.rendering.rasterization import _choose_backend
 
 
 def run(gaussians: Gaussians, cameras: Cameras, backend, dtype=torch.float64, device="cpu"):
@@ -128,7 +129,7 @@ def test_rejects_backends_that_cannot_run():
     with pytest.raises(ValueError, match="share a device"):
         rasterize(gaussians.to("meta"), cameras, backend="torch")
     with pytest.raises(ValueError, match="backend must be"):
-        rasterize(gaussians, cameras, backend="cuda")  # pyright: ignore[reportArgumentType]
+        _choose_backend("cuda", torch.device("cpu"))
 
 
 def test_benchmark_reports_both_passes():

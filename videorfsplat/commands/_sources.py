@@ -1,21 +1,23 @@
 """What `render` and `export` read: a scene folder or a splat file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from videorfsplat.formats.splat_formats import load_splats
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.scene import Scene
+if TYPE_CHECKING:
+    from videorfsplat.gaussians import Gaussians
+    from videorfsplat.scene import Scene
 
 
-def load_source(path: Path) -> Scene | Gaussians:
+def load_source(path: Path) -> "Scene | Gaussians":
     """The scene of a folder, or the Gaussians of a file.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: naming the file and what is wrong with it.
     """
-    if path.is_dir():
-        return Scene.load(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such scene folder or file")
-    return load_splats(path)
+    from videorfsplat.formats.splat_formats import load_splats
+    from videorfsplat.scene import Scene
+
+    return Scene.load(path) if path.is_dir() else load_splats(path)

@@ -5,6 +5,7 @@ from typing import Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.generation_settings import MINI_CHECKPOINT, GenerationSettings, find_model
+from videorfsplat.run_record import StageClock
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
@@ -39,10 +40,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _time_generation(model: str, device: str) -> dict[str, Any]:
-    from videorfsplat.generation import generate_scene, load_pipeline
-    from videorfsplat.run_record import StageClock
-
     clock = StageClock()
+    from videorfsplat.generation import generate_scene, load_pipeline
+
     pipeline = load_pipeline(model, device)
     clock.lap("load")
     record = generate_scene(pipeline, GenerationSettings(_PROMPT, model=model)).record

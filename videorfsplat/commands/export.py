@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.commands import Command
+from videorfsplat.commands._sources import load_source
 
 _DESCRIPTION = (
     "Write a scene folder, or a splat file, for other programs; the output's name says in which "
@@ -15,7 +16,6 @@ _DESCRIPTION = (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's options."""
     parser.add_argument("source", type=Path, metavar="SCENE_OR_PLY", help="what to export")
     parser.add_argument("--output", required=True, type=Path, help="file or folder to write")
     parser.add_argument(
@@ -27,12 +27,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    """Convert and write."""
-    from videorfsplat.commands._sources import load_source
+    source = load_source(args.source)
     from videorfsplat.formats.splat_formats import SUFFIXES, save_splats
     from videorfsplat.scene import Scene
 
-    source = load_source(args.source)
     if isinstance(source, Scene):
         source.export(args.output, axes=args.axes)
     elif args.output.name.lower().endswith(SUFFIXES):
@@ -45,7 +43,6 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _describe(report: dict[str, Any]) -> str:
-    """The report for people."""
     return report["output"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.generation_settings import GenerationSettings, find_model
+from videorfsplat.run_record import StageClock, peak_memory_mb
 
 _DESCRIPTION = (
     "Make a 3D Gaussian scene from a sentence. The folder gets scene.ply, transforms.json, "
@@ -15,7 +16,6 @@ _DESCRIPTION = (
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's options."""
     default = {field.name: field.default for field in fields(GenerationSettings)}
     parser.add_argument("prompt", help="what the scene shows")
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
@@ -43,7 +43,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    """Generate and save."""
+    clock = StageClock()
     settings = GenerationSettings(
         **{field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
     )
@@ -54,17 +54,17 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         from videorfsplat.camera_paths import load_camera_path
 
         load_camera_path(settings.trajectory)
-    return _generate(settings, args)
+    return _generate(settings, args, clock)
 
 
-def _generate(settings: GenerationSettings, args: argparse.Namespace) -> dict[str, Any]:
+def _generate(
+    settings: GenerationSettings, args: argparse.Namespace, clock: StageClock
+) -> dict[str, Any]:
     from videorfsplat.formats.video import save_video
     from videorfsplat.generation import generate_scene, load_pipeline
     from videorfsplat.preview import preview_cameras, render_frames
-    from videorfsplat.run_record import StageClock, peak_memory_mb
     from videorfsplat.scene import PREVIEW_NAME
 
-    clock = StageClock()
     pipeline = load_pipeline(settings.model, args.device)
     clock.lap("load")
     scene = generate_scene(pipeline, settings)
@@ -100,7 +100,6 @@ def _merge_seconds(*parts: dict[str, float]) -> dict[str, float]:
 
 
 def _describe(report: dict[str, Any]) -> str:
-    """The report for people."""
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in report["seconds"].items())
     residual = report["cameras_residual"]
     return table(

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
+from videorfsplat.commands._sources import load_source
+from videorfsplat.run_record import StageClock
 
 if TYPE_CHECKING:
     from videorfsplat.cameras import Cameras
@@ -18,7 +20,6 @@ MAX_SIDE = 8192
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command's options."""
     parser.add_argument("source", type=Path, metavar="SCENE_OR_PLY", help="what to render")
     parser.add_argument(
         "--output", required=True, type=Path, help="an .mp4 file, or a folder for PNG pictures"
@@ -34,18 +35,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    """Render and write."""
+    clock = StageClock()
     is_film = _check(args)
+    source = load_source(args.source)
     from videorfsplat.camera_paths import load_camera_path
-    from videorfsplat.commands._sources import load_source
     from videorfsplat.formats.video import save_frames, save_video
     from videorfsplat.preview import PREVIEW_FRAMES, render_frames
-    from videorfsplat.run_record import StageClock
     from videorfsplat.scene import Scene
     from videorfsplat.trajectories import fly_through
 
-    clock = StageClock()
-    source = load_source(args.source)
     if args.trajectory is not None:
         cameras = load_camera_path(args.trajectory)
     elif isinstance(source, Scene):
@@ -99,7 +97,6 @@ def _resized(cameras: "Cameras", width: int | None, height: int | None) -> "Came
 
 
 def _describe(report: dict[str, Any]) -> str:
-    """The report for people."""
     return table(
         {
             "output": report["output"],

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RotaryEmbedding = tuple[Float[Tensor, "n heads half"], Float[Tensor, "n heads half"]]
-_PoseRotaryEmbedding = tuple[Float[Tensor, "m heads half"], Float[Tensor, "m heads half"]]
+_OtherRotaryEmbedding = tuple[Float[Tensor, "m heads half"], Float[Tensor, "m heads half"]]
 
 
 class BatchedMochiAttnProcessor:
@@ -79,7 +79,7 @@ class StreamExchange(nn.Module):
         temb: Float[Tensor, "b d"],
         pose_temb: Float[Tensor, "b e"],
         rotary_emb: RotaryEmbedding,
-        pose_rotary_emb: _PoseRotaryEmbedding,
+        pose_rotary_emb: _OtherRotaryEmbedding,
     ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b m e"]]:
         """Both streams after the exchange."""
         image = (hidden_states, temb, rotary_emb)
@@ -114,7 +114,7 @@ class _CrossAttention(nn.Module):
         rotary_emb: RotaryEmbedding,
         other_hidden_states: Tensor,
         other_temb: Tensor,
-        other_rotary_emb: RotaryEmbedding,
+        other_rotary_emb: _OtherRotaryEmbedding,
     ) -> Tensor:
         queries = _join_channels(self.norm(hidden_states), temb)
         others = _join_channels(self.other_norm(other_hidden_states), other_temb)

@@ -144,6 +144,8 @@ def _resnet(block: MochiResnetBlock3D, inputs: Tensor) -> Tensor:
 
 def _attention(attention: Attention, hidden_states: Tensor) -> Tensor:
     # Attention is over time only; over one frame the softmax is 1 and the value passes through.
+    assert attention.to_v is not None
+    assert attention.to_out is not None
     hidden_states = _pointwise(attention.to_v, hidden_states)
     return _pointwise(_members(attention.to_out)[0], hidden_states)
 

@@ -79,6 +79,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ["MochiTransformerBlock"]
+    _repeated_blocks = ["MochiTransformerBlock", "StreamExchange"]
     _skip_layerwise_casting_patterns = ["patch_embed", "norm"]
 
     @register_to_config

@@ -1,6 +1,4 @@
-"""Procedural worlds: seeded scenes, sentences about them, and their rendered views with exact
-depth.
-"""
+"""Procedural worlds: seeded scenes, sentences about them, rendered views with exact depth."""
 
 from videorfsplat.data.worlds.dataset import (
     HELD_OUT_SEED,

@@ -1,6 +1,4 @@
-"""How a procedural world looks: light, sky, weather and ground, and the arrays that the tracer
-reads.
-"""
+"""How a procedural world looks: light, sky, weather and ground, as the arrays of the tracer."""
 
 import math
 from dataclasses import dataclass

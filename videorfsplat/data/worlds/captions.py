@@ -8,6 +8,7 @@ camera's own left, right, up and down (`motions`).
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -43,9 +44,9 @@ ATTRIBUTE_VALUES: dict[str, tuple[str, ...]] = {
     "secondary": tuple(SECONDARY_KINDS),
     "secondary_color": tuple(PALETTE),
 }
-"""Labels of each attribute; a caption that does not speak of one has `UNMENTIONED` instead (an
-empty list for the last two).
-"""
+"""Labels of each attribute; a caption that does not speak of one has `UNMENTIONED`.
+
+For the last two it then has an empty list."""
 
 COLOR_WORDS: dict[str, tuple[str, ...]] = {
     "red": ("red", "crimson", "scarlet", "bright red"),
@@ -375,6 +376,8 @@ MOTION_SHARE = 0.6
 
 Mentions = dict[str, str | list[str]]
 
+Choice = TypeVar("Choice")
+
 
 def attributes(world: World) -> Mentions:
     """The labels of `world`, for evaluation; `ATTRIBUTE_VALUES` lists what each may be."""
@@ -441,8 +444,8 @@ def _say(
 def _draft(
     world: World, rng: np.random.Generator, templates: tuple[str, ...]
 ) -> tuple[str, Mentions]:
-    """A caption of any length. A short form says a third of the optional things, a long one
-    nearly all.
+    """A caption of any length; short forms say a third of what is optional, long ones nearly
+    all.
     """
     speaker = _Speaker(world, rng)
     talkative = float(rng.choice((0.3, 0.6, 0.92)))
@@ -503,9 +506,7 @@ def _with_article(noun: str) -> str:
 
 @dataclass
 class _Speaker:
-    """Words for one world, and a record of what they said. Without a generator the first
-    wording is taken.
-    """
+    """Words for one world and a record of what they said; without a generator the first wording."""
 
     world: World
     rng: np.random.Generator | None
@@ -635,7 +636,7 @@ class _Speaker:
     def _chance(self, share: float) -> bool:
         return self.rng is not None and bool(self.rng.random() < share)
 
-    def _pick(self, values: tuple) -> str:
+    def _pick(self, values: tuple[Choice, ...]) -> Choice:
         return values[0] if self.rng is None else values[int(self.rng.integers(len(values)))]
 
 

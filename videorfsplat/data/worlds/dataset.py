@@ -59,8 +59,7 @@ class WorldScene:
 def make_scene(
     seed: int, num_views: int = 8, size: int = 96, extra_views: int = 0, *, supersample: int = 2
 ) -> WorldScene:
-    """Render the world of `seed`: `num_views` along its camera path and `extra_views` between and
-    near them.
+    """Render the world of `seed`: `num_views` along its path, `extra_views` between and near them.
 
     Raises:
         ValueError: if a count or the size is out of range.
@@ -241,8 +240,7 @@ def _record(scene: WorldScene, captions_per_scene: int) -> dict:
 
 
 class WorldsDataset:
-    """The scenes of a folder that `write_worlds` filled, read by memory map. Safe to use after
-    forking or pickling.
+    """The scenes of a folder that `write_worlds` filled, read by memory map; may be pickled.
 
     Args:
         folder: with `worlds-*.safetensors` and their `.jsonl` files.
@@ -371,8 +369,7 @@ def preview_sheet(
     size: int = 96,
     zoom: int = 2,
 ) -> None:
-    """Write a PNG with one row of views per seed, each view in its colour, and the scene's captions
-    below.
+    """Write a PNG: one row of views per seed, each bordered in its colour, captions below.
 
     Raises:
         ValueError: if there is no seed or there are more views than view colours.

@@ -1,6 +1,4 @@
-"""The seeded grammar of procedural worlds: which object stands where, under which sky, seen
-along which path.
-"""
+"""The seeded grammar of procedural worlds: what stands where, under which sky, seen how."""
 
 import math
 from dataclasses import dataclass
@@ -248,13 +246,13 @@ def _place(
         candidate = SecondaryObject(
             kind, color, reach * math.sin(angle), reach * math.cos(angle), scale, yaw
         )
-        if _is_free(candidate, path, placed) and _is_seen_well(candidate, path):
+        if _is_free(candidate, placed) and _is_seen_well(candidate, path):
             return candidate
         side = -side
     return None
 
 
-def _is_free(candidate: SecondaryObject, path: CameraPath, placed: list[SecondaryObject]) -> bool:
+def _is_free(candidate: SecondaryObject, placed: list[SecondaryObject]) -> bool:
     width = candidate.scale * secondary_shape(candidate.kind).radius
     for other in placed:
         room = width + other.scale * secondary_shape(other.kind).radius

@@ -1,5 +1,4 @@
-"""Camera paths of procedural worlds: one smooth motion per world around, along or past its main
-object.
+"""Camera paths of procedural worlds: one smooth motion around, along or past the main object.
 
 The frame is the tracer's: y up, main object over the origin, the first camera on the +z side.
 Directions are those of the camera operator: `orbit_right` travels to the camera's own right around
@@ -97,9 +96,7 @@ class CameraPath:
         )
 
     def cameras(self, times: Sequence[float], size: int) -> Cameras:
-        """Cameras (double precision, tracer's world) at `times`, with square images of `size`
-        pixels.
-        """
+        """Cameras (double, tracer's world) at `times`, for square images of `size` pixels."""
         viewmats = self.viewmats(times)
         focal = 0.5 * size / math.tan(math.radians(self.fov) / 2)
         K = torch.tensor([[focal, 0.0, size / 2], [0.0, focal, size / 2], [0.0, 0.0, 1.0]])
@@ -128,18 +125,14 @@ class CameraPath:
 
     @property
     def room(self) -> float:
-        """How far the object may move sideways, at its distance, before it leaves the frame (5
-        % margin).
-        """
+        """How far the object may move sideways before it leaves the frame, with 5 % margin."""
         half_width = self.distance * math.tan(math.radians(self.fov) / 2)
         return max(0.95 * half_width - self.subject_radius, 0.15 * half_width)
 
     def _around(
         self, azimuth: float, elevation: float, distance: float
     ) -> tuple[list[float], list[float]]:
-        """Station at `azimuth` degrees to the camera's right of the front, looking at the
-        target.
-        """
+        """Station `azimuth` degrees to the camera's right of the front, aimed at the target."""
         a, e = math.radians(azimuth), math.radians(elevation)
         x, y, z = self.target
         center = [

@@ -191,7 +191,7 @@ def _turn_y_towards(direction: np.ndarray) -> Spot:
     return (tilt, heading, 0.0)
 
 
-SIDEWAYS = (90.0, 0.0, 0.0)
+SIDEWAYS: Spot = (90.0, 0.0, 0.0)
 """Turns a cylinder's axis along z (the wheels of a thing that drives along x)."""
 
 
@@ -201,13 +201,13 @@ SIDEWAYS = (90.0, 0.0, 0.0)
 def _house() -> list[Primitive]:
     slope = math.degrees(math.atan2(0.62, 0.84))
     parts = [
-        _box((0, 0.5, 0), (0.84, 0.5, 0.62), "main"),
-        _gable((0, 1.0, 0), (0.84, 0.62, 0.62), "main"),
-        _box((-0.47, 1.34, 0), (0.62, 0.06, 0.76), "accent", rotation=(0, 0, slope)),
-        _box((0.47, 1.34, 0), (0.62, 0.06, 0.76), "accent", rotation=(0, 0, -slope)),
-        _box((0, 0.32, 0.63), (0.16, 0.32, 0.03), "dark wood"),
+        _box((0.0, 0.5, 0.0), (0.84, 0.5, 0.62), "main"),
+        _gable((0.0, 1.0, 0.0), (0.84, 0.62, 0.62), "main"),
+        _box((-0.47, 1.34, 0.0), (0.62, 0.06, 0.76), "accent", rotation=(0.0, 0.0, slope)),
+        _box((0.47, 1.34, 0.0), (0.62, 0.06, 0.76), "accent", rotation=(0.0, 0.0, -slope)),
+        _box((0.0, 0.32, 0.63), (0.16, 0.32, 0.03), "dark wood"),
         _box((0.5, 1.5, -0.25), (0.11, 0.34, 0.11), "brick"),
-        _cylinder((0, 1.22, 0.62), 0.13, 0.03, "window", rotation=SIDEWAYS, glow=1.0),
+        _cylinder((0.0, 1.22, 0.62), 0.13, 0.03, "window", rotation=SIDEWAYS, glow=1.0),
     ]
     for x in (-0.5, 0.5):
         parts.append(_box((x, 0.58, 0.63), (0.17, 0.17, 0.03), "window", glow=1.0))
@@ -219,12 +219,12 @@ def _house() -> list[Primitive]:
 
 def _castle() -> list[Primitive]:
     parts = [
-        _box((0, 0.45, 0), (0.8, 0.45, 0.6), "main"),
-        _box((0, 0.95, -0.05), (0.42, 0.62, 0.36), "main"),
-        _cone((0, 1.87, -0.05), 0.6, 0.0, 0.32, "accent"),
-        _box((0, 0.25, 0.6), (0.2, 0.25, 0.04), "dark wood"),
-        _cylinder((0, 0.5, 0.6), 0.2, 0.04, "dark wood", rotation=SIDEWAYS),
-        _box((0, 1.2, 0.32), (0.1, 0.15, 0.02), "window", glow=1.0),
+        _box((0.0, 0.45, 0.0), (0.8, 0.45, 0.6), "main"),
+        _box((0.0, 0.95, -0.05), (0.42, 0.62, 0.36), "main"),
+        _cone((0.0, 1.87, -0.05), 0.6, 0.0, 0.32, "accent"),
+        _box((0.0, 0.25, 0.6), (0.2, 0.25, 0.04), "dark wood"),
+        _cylinder((0.0, 0.5, 0.6), 0.2, 0.04, "dark wood", rotation=SIDEWAYS),
+        _box((0.0, 1.2, 0.32), (0.1, 0.15, 0.02), "window", glow=1.0),
     ]
     for x in (-0.8, 0.8):
         for z in (-0.55, 0.55):
@@ -240,7 +240,7 @@ def _castle() -> list[Primitive]:
 def _lighthouse() -> list[Primitive]:
     return [
         _cone(
-            (0, 0.78, 0),
+            (0.0, 0.78, 0.0),
             0.46,
             0.3,
             0.78,
@@ -249,10 +249,10 @@ def _lighthouse() -> list[Primitive]:
             pattern=tracer.BANDS,
             frequency=1.6,
         ),
-        _cylinder((0, 1.58, 0), 0.42, 0.05, "dark"),
-        _cylinder((0, 1.76, 0), 0.23, 0.15, "lamp", glow=2.5),
-        _cone((0, 2.05, 0), 0.34, 0.03, 0.16, "accent"),
-        _box((0, 0.2, 0.42), (0.12, 0.22, 0.06), "dark wood"),
+        _cylinder((0.0, 1.58, 0.0), 0.42, 0.05, "dark"),
+        _cylinder((0.0, 1.76, 0.0), 0.23, 0.15, "lamp", glow=2.5),
+        _cone((0.0, 2.05, 0.0), 0.34, 0.03, 0.16, "accent"),
+        _box((0.0, 0.2, 0.42), (0.12, 0.22, 0.06), "dark wood"),
         _egg((0.42, 0.05, 0.3), (0.28, 0.16, 0.22), "dark stone"),
         _egg((-0.45, 0.05, 0.22), (0.24, 0.18, 0.24), "dark stone"),
         _egg((0.1, 0.04, -0.5), (0.4, 0.14, 0.24), "dark stone"),
@@ -261,16 +261,16 @@ def _lighthouse() -> list[Primitive]:
 
 def _windmill() -> list[Primitive]:
     parts = [
-        _cone((0, 0.62, 0), 0.56, 0.36, 0.62, "main"),
-        _egg((0, 1.24, 0), (0.4, 0.36, 0.4), "dark wood", cut=0.0),
-        _cylinder((0, 1.3, 0.42), 0.08, 0.12, "dark", rotation=SIDEWAYS),
-        _box((0, 0.24, 0.5), (0.14, 0.24, 0.06), "dark wood"),
-        _box((0, 0.82, 0.44), (0.1, 0.12, 0.05), "window", glow=1.0),
+        _cone((0.0, 0.62, 0.0), 0.56, 0.36, 0.62, "main"),
+        _egg((0.0, 1.24, 0.0), (0.4, 0.36, 0.4), "dark wood", cut=0.0),
+        _cylinder((0.0, 1.3, 0.42), 0.08, 0.12, "dark", rotation=SIDEWAYS),
+        _box((0.0, 0.24, 0.5), (0.14, 0.24, 0.06), "dark wood"),
+        _box((0.0, 0.82, 0.44), (0.1, 0.12, 0.05), "window", glow=1.0),
     ]
     for index in range(4):
-        angle = math.radians(20 + 90 * index)
+        angle = math.radians(20.0 + 90.0 * index)
         x, y = math.cos(angle), math.sin(angle)
-        turn = (0, 0, math.degrees(angle))
+        turn = (0.0, 0.0, math.degrees(angle))
         parts.append(
             _box((0.45 * x, 1.3 + 0.45 * y, 0.52), (0.45, 0.025, 0.02), "dark wood", rotation=turn)
         )
@@ -282,19 +282,19 @@ def _windmill() -> list[Primitive]:
 
 def _pine() -> list[Primitive]:
     return [
-        _cylinder((0, 0.2, 0), 0.12, 0.22, "dark wood"),
-        _cone((0, 0.65, 0), 0.7, 0.12, 0.33, "main", grain=0.14),
-        _cone((0, 1.1, 0), 0.56, 0.1, 0.32, "main", grain=0.14),
-        _cone((0, 1.52, 0), 0.42, 0.05, 0.28, "main", grain=0.14),
-        _cone((0, 1.86, 0), 0.26, 0.0, 0.24, "main", grain=0.14),
+        _cylinder((0.0, 0.2, 0.0), 0.12, 0.22, "dark wood"),
+        _cone((0.0, 0.65, 0.0), 0.7, 0.12, 0.33, "main", grain=0.14),
+        _cone((0.0, 1.1, 0.0), 0.56, 0.1, 0.32, "main", grain=0.14),
+        _cone((0.0, 1.52, 0.0), 0.42, 0.05, 0.28, "main", grain=0.14),
+        _cone((0.0, 1.86, 0.0), 0.26, 0.0, 0.24, "main", grain=0.14),
     ]
 
 
 def _tree() -> list[Primitive]:
     return [
-        _cone((0, 0.42, 0), 0.17, 0.11, 0.42, "wood"),
-        _limb((0, 0.7, 0), (0.3, 1.05, 0.05), 0.07, "wood"),
-        _ball((0, 1.4, 0), 0.52, "main", grain=0.14),
+        _cone((0.0, 0.42, 0.0), 0.17, 0.11, 0.42, "wood"),
+        _limb((0.0, 0.7, 0.0), (0.3, 1.05, 0.05), 0.07, "wood"),
+        _ball((0.0, 1.4, 0.0), 0.52, "main", grain=0.14),
         _ball((-0.4, 1.18, 0.1), 0.38, "main", grain=0.14),
         _ball((0.42, 1.2, 0.02), 0.38, "main", grain=0.14),
         _ball((0.05, 1.15, 0.34), 0.36, "main", grain=0.14),
@@ -305,22 +305,22 @@ def _tree() -> list[Primitive]:
 
 def _mushroom() -> list[Primitive]:
     parts = [
-        _cone((0, 0.45, 0), 0.33, 0.24, 0.45, "skin"),
-        _egg((0, 0.8, 0), (0.88, 0.72, 0.88), "main", cut=0.0),
-        _cylinder((0, 0.79, 0), 0.8, 0.03, "skin"),
+        _cone((0.0, 0.45, 0.0), 0.33, 0.24, 0.45, "skin"),
+        _egg((0.0, 0.8, 0.0), (0.88, 0.72, 0.88), "main", cut=0.0),
+        _cylinder((0.0, 0.79, 0.0), 0.8, 0.03, "skin"),
     ]
     spots = [
-        (0, 78),
-        (60, 42),
-        (130, 35),
-        (200, 45),
-        (270, 38),
-        (330, 40),
-        (15, 12),
-        (95, 14),
-        (165, 12),
-        (230, 14),
-        (300, 12),
+        (0.0, 78.0),
+        (60.0, 42.0),
+        (130.0, 35.0),
+        (200.0, 45.0),
+        (270.0, 38.0),
+        (330.0, 40.0),
+        (15.0, 12.0),
+        (95.0, 14.0),
+        (165.0, 12.0),
+        (230.0, 14.0),
+        (300.0, 12.0),
     ]
     for heading, rise in spots:
         h, r = math.radians(heading), math.radians(rise)
@@ -329,20 +329,20 @@ def _mushroom() -> list[Primitive]:
             0.8 + 0.7 * math.sin(r),
             0.86 * math.cos(r) * math.cos(h),
         )
-        parts.append(_ball(center, 0.13 if rise > 20 else 0.1, "accent"))
+        parts.append(_ball(center, 0.13 if rise > 20.0 else 0.1, "accent"))
     return parts
 
 
 def _cactus() -> list[Primitive]:
     return [
-        _limb((0, 0.1, 0), (0, 1.72, 0), 0.27, "main", second="leaf", grain=0.1),
-        _limb((0, 0.75, 0), (0.58, 0.8, 0), 0.16, "main", grain=0.1),
-        _limb((0.58, 0.8, 0), (0.6, 1.35, 0), 0.16, "main", grain=0.1),
-        _limb((0, 0.55, 0), (-0.56, 0.6, 0), 0.15, "main", grain=0.1),
-        _limb((-0.56, 0.6, 0), (-0.58, 1.05, 0), 0.15, "main", grain=0.1),
-        _ball((0, 2.02, 0), 0.15, "accent"),
-        _ball((0.62, 1.52, 0), 0.11, "accent"),
-        _ball((-0.6, 1.22, 0), 0.11, "accent"),
+        _limb((0.0, 0.1, 0.0), (0.0, 1.72, 0.0), 0.27, "main", second="leaf", grain=0.1),
+        _limb((0.0, 0.75, 0.0), (0.58, 0.8, 0.0), 0.16, "main", grain=0.1),
+        _limb((0.58, 0.8, 0.0), (0.6, 1.35, 0.0), 0.16, "main", grain=0.1),
+        _limb((0.0, 0.55, 0.0), (-0.56, 0.6, 0.0), 0.15, "main", grain=0.1),
+        _limb((-0.56, 0.6, 0.0), (-0.58, 1.05, 0.0), 0.15, "main", grain=0.1),
+        _ball((0.0, 2.02, 0.0), 0.15, "accent"),
+        _ball((0.62, 1.52, 0.0), 0.11, "accent"),
+        _ball((-0.6, 1.22, 0.0), 0.11, "accent"),
     ]
 
 
@@ -357,10 +357,10 @@ def _wheels(x_positions: tuple[float, ...], radius: float, half_width: float) ->
 
 def _car() -> list[Primitive]:
     return [
-        _box((0, 0.42, 0), (1.1, 0.25, 0.5), "main", round=0.12),
-        _box((-0.08, 0.78, 0), (0.62, 0.26, 0.43), "glass", round=0.1),
-        _box((-0.08, 1.0, 0), (0.58, 0.07, 0.42), "accent", round=0.06),
-        _box((-0.08, 0.78, 0), (0.06, 0.24, 0.45), "main"),
+        _box((0.0, 0.42, 0.0), (1.1, 0.25, 0.5), "main", round=0.12),
+        _box((-0.08, 0.78, 0.0), (0.62, 0.26, 0.43), "glass", round=0.1),
+        _box((-0.08, 1.0, 0.0), (0.58, 0.07, 0.42), "accent", round=0.06),
+        _box((-0.08, 0.78, 0.0), (0.06, 0.24, 0.45), "main"),
         _ball((1.06, 0.46, 0.3), 0.1, "lamp", glow=2.0),
         _ball((1.06, 0.46, -0.3), 0.1, "lamp", glow=2.0),
         _box((-1.07, 0.46, 0.3), (0.05, 0.07, 0.1), "red"),
@@ -371,53 +371,55 @@ def _car() -> list[Primitive]:
 
 def _bus() -> list[Primitive]:
     parts = [
-        _box((0, 0.72, 0), (1.2, 0.55, 0.46), "main", round=0.1),
-        _box((0, 1.27, 0), (1.12, 0.05, 0.42), "accent", round=0.04),
-        _box((0, 0.5, 0), (1.21, 0.07, 0.47), "accent"),
-        _box((1.19, 0.92, 0), (0.03, 0.22, 0.36), "glass", glow=0.7),
+        _box((0.0, 0.72, 0.0), (1.2, 0.55, 0.46), "main", round=0.1),
+        _box((0.0, 1.27, 0.0), (1.12, 0.05, 0.42), "accent", round=0.04),
+        _box((0.0, 0.5, 0.0), (1.21, 0.07, 0.47), "accent"),
+        _box((1.19, 0.92, 0.0), (0.03, 0.22, 0.36), "glass", glow=0.7),
         _ball((1.2, 0.36, 0.3), 0.07, "lamp", glow=2.0),
         _ball((1.2, 0.36, -0.3), 0.07, "lamp", glow=2.0),
         *_wheels((-0.7, 0.7), 0.24, 0.42),
     ]
     for x in (-0.84, -0.42, 0.0, 0.42, 0.84):
-        parts.append(_box((x, 0.92, 0), (0.16, 0.19, 0.475), "glass", glow=0.7))
+        parts.append(_box((x, 0.92, 0.0), (0.16, 0.19, 0.475), "glass", glow=0.7))
     return parts
 
 
 def _sailboat() -> list[Primitive]:
     return [
-        _egg((0, 0.34, 0), (1.0, 0.5, 0.4), "main", rotation=(180, 0, 0), cut=0.0),
-        _egg((0, 0.36, 0), (0.92, 0.46, 0.35), "wood", rotation=(180, 0, 0), cut=0.0),
-        _cylinder((0.05, 1.1, 0), 0.035, 0.95, "dark wood"),
-        _gable((0.0, 0.52, 0), (0.78, 1.4, 0.03), "accent", rotation=(0, 180, 0), cut=0.0),
-        _gable((0.12, 0.52, 0), (0.62, 1.05, 0.03), "accent", cut=0.0),
-        _box((-0.35, 0.42, 0), (0.25, 0.08, 0.18), "wood", round=0.04),
-        _gable((0.05, 1.88, 0), (0.24, 0.16, 0.02), "red", cut=0.0),
+        _egg((0.0, 0.34, 0.0), (1.0, 0.5, 0.4), "main", rotation=(180.0, 0.0, 0.0), cut=0.0),
+        _egg((0.0, 0.36, 0.0), (0.92, 0.46, 0.35), "wood", rotation=(180.0, 0.0, 0.0), cut=0.0),
+        _cylinder((0.05, 1.1, 0.0), 0.035, 0.95, "dark wood"),
+        _gable((0.0, 0.52, 0.0), (0.78, 1.4, 0.03), "accent", rotation=(0.0, 180.0, 0.0), cut=0.0),
+        _gable((0.12, 0.52, 0.0), (0.62, 1.05, 0.03), "accent", cut=0.0),
+        _box((-0.35, 0.42, 0.0), (0.25, 0.08, 0.18), "wood", round=0.04),
+        _gable((0.05, 1.88, 0.0), (0.24, 0.16, 0.02), "red", cut=0.0),
     ]
 
 
 def _rocket() -> list[Primitive]:
     parts = [
-        _egg((0, 1.05, 0), (0.38, 0.95, 0.38), "main", cut=-0.75),
-        _egg((0, 1.05, 0), (0.395, 0.97, 0.395), "accent", cut=0.5),
-        _cylinder((0, 1.2, 0.3), 0.19, 0.08, "metal", rotation=SIDEWAYS),
-        _cylinder((0, 1.2, 0.33), 0.14, 0.08, "glass", rotation=SIDEWAYS, glow=1.0),
-        _cone((0, 0.2, 0), 0.24, 0.18, 0.12, "dark"),
+        _egg((0.0, 1.05, 0.0), (0.38, 0.95, 0.38), "main", cut=-0.75),
+        _egg((0.0, 1.05, 0.0), (0.395, 0.97, 0.395), "accent", cut=0.5),
+        _cylinder((0.0, 1.2, 0.3), 0.19, 0.08, "metal", rotation=SIDEWAYS),
+        _cylinder((0.0, 1.2, 0.33), 0.14, 0.08, "glass", rotation=SIDEWAYS, glow=1.0),
+        _cone((0.0, 0.2, 0.0), 0.24, 0.18, 0.12, "dark"),
     ]
-    for heading in (45, 135, 225, 315):
+    for heading in (45.0, 135.0, 225.0, 315.0):
         h = math.radians(heading)
         center = (0.34 * math.sin(h), 0.0, 0.34 * math.cos(h))
         parts.append(
-            _gable(center, (0.42, 0.85, 0.05), "accent", rotation=(0, heading - 90, 0), cut=-0.1)
+            _gable(
+                center, (0.42, 0.85, 0.05), "accent", rotation=(0.0, heading - 90.0, 0.0), cut=-0.1
+            )
         )
     return parts
 
 
 def _balloon() -> list[Primitive]:
     parts = [
-        _ball((0, 1.62, 0), 0.78, "main", second="accent", pattern=tracer.GORES, frequency=6.0),
+        _ball((0.0, 1.62, 0.0), 0.78, "main", second="accent", pattern=tracer.GORES, frequency=6.0),
         _cone(
-            (0, 0.86, 0),
+            (0.0, 0.86, 0.0),
             0.22,
             0.56,
             0.24,
@@ -426,7 +428,7 @@ def _balloon() -> list[Primitive]:
             pattern=tracer.GORES,
             frequency=6.0,
         ),
-        _box((0, 0.28, 0), (0.19, 0.15, 0.19), "wood", round=0.03),
+        _box((0.0, 0.28, 0.0), (0.19, 0.15, 0.19), "wood", round=0.03),
     ]
     for x in (-0.15, 0.15):
         for z in (-0.15, 0.15):
@@ -436,44 +438,44 @@ def _balloon() -> list[Primitive]:
 
 def _tent() -> list[Primitive]:
     return [
-        _gable((0, 0, 0), (0.95, 1.3, 0.8), "main"),
-        _gable((0, 0, 0.02), (0.42, 0.95, 0.8), "accent"),
-        _gable((0, 0, 0.04), (0.26, 0.72, 0.8), "dark"),
-        _limb((0, 1.2, 0.78), (0, 1.42, 0.8), 0.03, "wood"),
-        _limb((0, 1.2, -0.78), (0, 1.42, -0.8), 0.03, "wood"),
+        _gable((0.0, 0.0, 0.0), (0.95, 1.3, 0.8), "main"),
+        _gable((0.0, 0.0, 0.02), (0.42, 0.95, 0.8), "accent"),
+        _gable((0.0, 0.0, 0.04), (0.26, 0.72, 0.8), "dark"),
+        _limb((0.0, 1.2, 0.78), (0.0, 1.42, 0.8), 0.03, "wood"),
+        _limb((0.0, 1.2, -0.78), (0.0, 1.42, -0.8), 0.03, "wood"),
     ]
 
 
 def _well() -> list[Primitive]:
     slope = 38.0
     return [
-        _cylinder((0, 0.35, 0), 0.62, 0.35, "main", grain=0.15),
-        _cylinder((0, 0.7, 0), 0.66, 0.06, "dark stone"),
-        _cylinder((0, 0.745, 0), 0.48, 0.03, "dark"),
-        _box((-0.56, 1.05, 0), (0.06, 0.5, 0.06), "wood"),
-        _box((0.56, 1.05, 0), (0.06, 0.5, 0.06), "wood"),
-        _cylinder((0, 1.2, 0), 0.06, 0.56, "wood", rotation=(0, 0, 90)),
-        _limb((0, 1.2, 0), (0, 0.98, 0), 0.02, "straw"),
-        _cone((0, 0.88, 0), 0.11, 0.14, 0.12, "dark wood"),
-        _box((0, 1.66, 0.3), (0.82, 0.045, 0.42), "accent", rotation=(slope, 0, 0)),
-        _box((0, 1.66, -0.3), (0.82, 0.045, 0.42), "accent", rotation=(-slope, 0, 0)),
+        _cylinder((0.0, 0.35, 0.0), 0.62, 0.35, "main", grain=0.15),
+        _cylinder((0.0, 0.7, 0.0), 0.66, 0.06, "dark stone"),
+        _cylinder((0.0, 0.745, 0.0), 0.48, 0.03, "dark"),
+        _box((-0.56, 1.05, 0.0), (0.06, 0.5, 0.06), "wood"),
+        _box((0.56, 1.05, 0.0), (0.06, 0.5, 0.06), "wood"),
+        _cylinder((0.0, 1.2, 0.0), 0.06, 0.56, "wood", rotation=(0.0, 0.0, 90.0)),
+        _limb((0.0, 1.2, 0.0), (0.0, 0.98, 0.0), 0.02, "straw"),
+        _cone((0.0, 0.88, 0.0), 0.11, 0.14, 0.12, "dark wood"),
+        _box((0.0, 1.66, 0.3), (0.82, 0.045, 0.42), "accent", rotation=(slope, 0.0, 0.0)),
+        _box((0.0, 1.66, -0.3), (0.82, 0.045, 0.42), "accent", rotation=(-slope, 0.0, 0.0)),
     ]
 
 
 def _fountain() -> list[Primitive]:
     parts = [
-        _cylinder((0, 0.18, 0), 1.0, 0.18, "main"),
-        _ring((0, 0.36, 0), 0.95, 0.08, "main"),
-        _cylinder((0, 0.35, 0), 0.9, 0.03, "water"),
-        _cone((0, 0.6, 0), 0.16, 0.12, 0.35, "main"),
-        _egg((0, 1.05, 0), (0.55, 0.24, 0.55), "main", rotation=(180, 0, 0), cut=0.0),
-        _cylinder((0, 1.05, 0), 0.5, 0.03, "water"),
-        _cone((0, 1.2, 0), 0.09, 0.07, 0.2, "main"),
-        _cone((0, 1.58, 0), 0.1, 0.05, 0.24, "spray"),
-        _ball((0, 1.82, 0), 0.13, "spray"),
+        _cylinder((0.0, 0.18, 0.0), 1.0, 0.18, "main"),
+        _ring((0.0, 0.36, 0.0), 0.95, 0.08, "main"),
+        _cylinder((0.0, 0.35, 0.0), 0.9, 0.03, "water"),
+        _cone((0.0, 0.6, 0.0), 0.16, 0.12, 0.35, "main"),
+        _egg((0.0, 1.05, 0.0), (0.55, 0.24, 0.55), "main", rotation=(180.0, 0.0, 0.0), cut=0.0),
+        _cylinder((0.0, 1.05, 0.0), 0.5, 0.03, "water"),
+        _cone((0.0, 1.2, 0.0), 0.09, 0.07, 0.2, "main"),
+        _cone((0.0, 1.58, 0.0), 0.1, 0.05, 0.24, "spray"),
+        _ball((0.0, 1.82, 0.0), 0.13, "spray"),
     ]
     for heading in range(0, 360, 60):
-        h = math.radians(heading + 30)
+        h = math.radians(heading + 30.0)
         x, z = math.sin(h), math.cos(h)
         parts.append(_limb((0.5 * x, 1.05, 0.5 * z), (0.66 * x, 0.8, 0.66 * z), 0.05, "spray"))
         parts.append(_limb((0.66 * x, 0.8, 0.66 * z), (0.72 * x, 0.38, 0.72 * z), 0.05, "spray"))
@@ -482,41 +484,43 @@ def _fountain() -> list[Primitive]:
 
 def _snowman() -> list[Primitive]:
     return [
-        _ball((0, 0.5, 0), 0.56, "main"),
-        _ball((0, 1.18, 0), 0.42, "main"),
-        _ball((0, 1.72, 0), 0.31, "main"),
-        _cone((0, 1.72, 0.43), 0.07, 0.0, 0.18, "carrot", rotation=(90, 0, 0)),
+        _ball((0.0, 0.5, 0.0), 0.56, "main"),
+        _ball((0.0, 1.18, 0.0), 0.42, "main"),
+        _ball((0.0, 1.72, 0.0), 0.31, "main"),
+        _cone((0.0, 1.72, 0.43), 0.07, 0.0, 0.18, "carrot", rotation=(90.0, 0.0, 0.0)),
         _ball((-0.11, 1.82, 0.27), 0.045, "dark"),
         _ball((0.11, 1.82, 0.27), 0.045, "dark"),
-        _ball((0, 1.3, 0.4), 0.05, "dark"),
-        _ball((0, 1.1, 0.41), 0.05, "dark"),
-        _ring((0, 1.48, 0), 0.28, 0.1, "accent"),
-        _box((0.16, 1.25, 0.38), (0.08, 0.22, 0.04), "accent", rotation=(-12, 0, 0), round=0.03),
-        _cylinder((0, 1.95, 0), 0.4, 0.035, "dark"),
-        _cylinder((0, 2.13, 0), 0.25, 0.18, "dark"),
-        _cylinder((0, 2.02, 0), 0.26, 0.05, "accent"),
-        _limb((0.36, 1.25, 0), (0.85, 1.5, 0.05), 0.035, "dark wood"),
-        _limb((-0.36, 1.25, 0), (-0.85, 1.5, 0.05), 0.035, "dark wood"),
+        _ball((0.0, 1.3, 0.4), 0.05, "dark"),
+        _ball((0.0, 1.1, 0.41), 0.05, "dark"),
+        _ring((0.0, 1.48, 0.0), 0.28, 0.1, "accent"),
+        _box(
+            (0.16, 1.25, 0.38), (0.08, 0.22, 0.04), "accent", rotation=(-12.0, 0.0, 0.0), round=0.03
+        ),
+        _cylinder((0.0, 1.95, 0.0), 0.4, 0.035, "dark"),
+        _cylinder((0.0, 2.13, 0.0), 0.25, 0.18, "dark"),
+        _cylinder((0.0, 2.02, 0.0), 0.26, 0.05, "accent"),
+        _limb((0.36, 1.25, 0.0), (0.85, 1.5, 0.05), 0.035, "dark wood"),
+        _limb((-0.36, 1.25, 0.0), (-0.85, 1.5, 0.05), 0.035, "dark wood"),
     ]
 
 
 def _robot() -> list[Primitive]:
     parts = [
-        _box((0, 0.98, 0), (0.48, 0.42, 0.32), "main", round=0.06),
-        _box((0, 1.68, 0), (0.36, 0.26, 0.3), "main", round=0.06),
-        _cylinder((0, 1.41, 0), 0.14, 0.06, "metal"),
-        _limb((0, 1.9, 0), (0, 2.1, 0), 0.03, "metal"),
-        _ball((0, 2.14, 0), 0.08, "accent"),
-        _box((0, 1.02, 0.32), (0.26, 0.18, 0.03), "accent"),
-        _box((0, 1.54, 0.31), (0.18, 0.04, 0.02), "dark"),
+        _box((0.0, 0.98, 0.0), (0.48, 0.42, 0.32), "main", round=0.06),
+        _box((0.0, 1.68, 0.0), (0.36, 0.26, 0.3), "main", round=0.06),
+        _cylinder((0.0, 1.41, 0.0), 0.14, 0.06, "metal"),
+        _limb((0.0, 1.9, 0.0), (0.0, 2.1, 0.0), 0.03, "metal"),
+        _ball((0.0, 2.14, 0.0), 0.08, "accent"),
+        _box((0.0, 1.02, 0.32), (0.26, 0.18, 0.03), "accent"),
+        _box((0.0, 1.54, 0.31), (0.18, 0.04, 0.02), "dark"),
     ]
-    for side in (-1, 1):
+    for side in (-1.0, 1.0):
         parts += [
             _ball((0.15 * side, 1.74, 0.3), 0.09, "lamp", glow=1.5),
-            _ball((0.56 * side, 1.25, 0), 0.14, "metal"),
-            _limb((0.6 * side, 1.2, 0), (0.7 * side, 0.72, 0.08), 0.1, "accent"),
+            _ball((0.56 * side, 1.25, 0.0), 0.14, "metal"),
+            _limb((0.6 * side, 1.2, 0.0), (0.7 * side, 0.72, 0.08), 0.1, "accent"),
             _ball((0.71 * side, 0.64, 0.1), 0.13, "metal"),
-            _cylinder((0.24 * side, 0.36, 0), 0.13, 0.25, "accent"),
+            _cylinder((0.24 * side, 0.36, 0.0), 0.13, 0.25, "accent"),
             _box((0.24 * side, 0.1, 0.06), (0.19, 0.1, 0.26), "metal", round=0.04),
         ]
     return parts
@@ -530,14 +534,14 @@ def _legs(x_pair: tuple[float, float], z: float, top: float, radius: float) -> l
 
 def _horse() -> list[Primitive]:
     return [
-        _egg((0, 1.02, 0), (0.74, 0.32, 0.3), "main"),
+        _egg((0.0, 1.02, 0.0), (0.74, 0.32, 0.3), "main"),
         *_legs((-0.5, 0.48), 0.15, 0.95, 0.09),
-        _limb((0.5, 1.12, 0), (0.82, 1.62, 0), 0.19, "main"),
-        _egg((0.98, 1.68, 0), (0.3, 0.15, 0.15), "main", rotation=(0, 0, -28)),
+        _limb((0.5, 1.12, 0.0), (0.82, 1.62, 0.0), 0.19, "main"),
+        _egg((0.98, 1.68, 0.0), (0.3, 0.15, 0.15), "main", rotation=(0.0, 0.0, -28.0)),
         _cone((0.8, 1.88, 0.08), 0.06, 0.0, 0.1, "main"),
         _cone((0.8, 1.88, -0.08), 0.06, 0.0, 0.1, "main"),
-        _limb((0.38, 1.32, 0), (0.7, 1.78, 0), 0.11, "accent"),
-        _limb((-0.7, 1.12, 0), (-0.98, 0.6, 0), 0.11, "accent"),
+        _limb((0.38, 1.32, 0.0), (0.7, 1.78, 0.0), 0.11, "accent"),
+        _limb((-0.7, 1.12, 0.0), (-0.98, 0.6, 0.0), 0.11, "accent"),
         _ball((0.96, 1.74, 0.13), 0.035, "dark"),
         _ball((0.96, 1.74, -0.13), 0.035, "dark"),
     ]
@@ -545,35 +549,39 @@ def _horse() -> list[Primitive]:
 
 def _dog() -> list[Primitive]:
     return [
-        _egg((-0.1, 0.72, 0), (0.66, 0.3, 0.3), "main"),
+        _egg((-0.1, 0.72, 0.0), (0.66, 0.3, 0.3), "main"),
         *_legs((-0.5, 0.34), 0.17, 0.62, 0.11),
-        _ball((0.52, 1.12, 0), 0.32, "main"),
-        _egg((0.82, 1.03, 0), (0.22, 0.14, 0.16), "skin"),
-        _ball((1.03, 1.07, 0), 0.07, "dark"),
+        _ball((0.52, 1.12, 0.0), 0.32, "main"),
+        _egg((0.82, 1.03, 0.0), (0.22, 0.14, 0.16), "skin"),
+        _ball((1.03, 1.07, 0.0), 0.07, "dark"),
         _egg((0.44, 1.08, 0.33), (0.14, 0.28, 0.08), "dark wood"),
         _egg((0.44, 1.08, -0.33), (0.14, 0.28, 0.08), "dark wood"),
         _ball((0.76, 1.22, 0.16), 0.05, "dark"),
         _ball((0.76, 1.22, -0.16), 0.05, "dark"),
-        _ring((0.42, 0.88, 0), 0.23, 0.07, "accent", rotation=(0, 0, -28)),
-        _limb((-0.7, 0.85, 0), (-0.98, 1.25, 0), 0.08, "main"),
+        _ring((0.42, 0.88, 0.0), 0.23, 0.07, "accent", rotation=(0.0, 0.0, -28.0)),
+        _limb((-0.7, 0.85, 0.0), (-0.98, 1.25, 0.0), 0.08, "main"),
     ]
 
 
 def _cat() -> list[Primitive]:
     parts = [
-        _egg((0, 0.62, -0.12), (0.44, 0.62, 0.46), "main"),
-        _ball((0, 1.36, 0.06), 0.42, "main"),
-        _egg((0, 0.62, 0.2), (0.24, 0.4, 0.2), "white"),
-        _egg((0, 1.24, 0.4), (0.16, 0.1, 0.1), "white"),
-        _ball((0, 1.3, 0.49), 0.045, "pink"),
-        _ring((0, 1.02, 0.02), 0.26, 0.07, "accent"),
+        _egg((0.0, 0.62, -0.12), (0.44, 0.62, 0.46), "main"),
+        _ball((0.0, 1.36, 0.06), 0.42, "main"),
+        _egg((0.0, 0.62, 0.2), (0.24, 0.4, 0.2), "white"),
+        _egg((0.0, 1.24, 0.4), (0.16, 0.1, 0.1), "white"),
+        _ball((0.0, 1.3, 0.49), 0.045, "pink"),
+        _ring((0.0, 1.02, 0.02), 0.26, 0.07, "accent"),
         _limb((0.3, 0.14, -0.45), (0.62, 0.16, -0.1), 0.1, "main"),
         _limb((0.62, 0.16, -0.1), (0.6, 0.16, 0.3), 0.09, "main"),
     ]
-    for side in (-1, 1):
+    for side in (-1.0, 1.0):
         parts += [
-            _cone((0.25 * side, 1.78, 0.04), 0.17, 0.0, 0.2, "main", rotation=(0, 0, -14 * side)),
-            _cone((0.25 * side, 1.76, 0.1), 0.1, 0.0, 0.15, "pink", rotation=(0, 0, -14 * side)),
+            _cone(
+                (0.25 * side, 1.78, 0.04), 0.17, 0.0, 0.2, "main", rotation=(0.0, 0.0, -14.0 * side)
+            ),
+            _cone(
+                (0.25 * side, 1.76, 0.1), 0.1, 0.0, 0.15, "pink", rotation=(0.0, 0.0, -14.0 * side)
+            ),
             _ball((0.16 * side, 1.43, 0.42), 0.07, "dark"),
             _limb((0.16 * side, 0.55, 0.28), (0.16 * side, 0.1, 0.38), 0.11, "main"),
         ]
@@ -582,37 +590,37 @@ def _cat() -> list[Primitive]:
 
 def _duck() -> list[Primitive]:
     return [
-        _egg((-0.08, 0.55, 0), (0.86, 0.55, 0.6), "main"),
-        _cone((-0.88, 0.86, 0), 0.26, 0.03, 0.26, "main", rotation=(0, 0, 52)),
-        _ball((0.42, 1.32, 0), 0.46, "main"),
-        _egg((0.92, 1.22, 0), (0.26, 0.09, 0.2), "carrot"),
+        _egg((-0.08, 0.55, 0.0), (0.86, 0.55, 0.6), "main"),
+        _cone((-0.88, 0.86, 0.0), 0.26, 0.03, 0.26, "main", rotation=(0.0, 0.0, 52.0)),
+        _ball((0.42, 1.32, 0.0), 0.46, "main"),
+        _egg((0.92, 1.22, 0.0), (0.26, 0.09, 0.2), "carrot"),
         _ball((0.66, 1.46, 0.32), 0.085, "dark"),
         _ball((0.66, 1.46, -0.32), 0.085, "dark"),
-        _egg((-0.2, 0.68, 0.52), (0.42, 0.26, 0.14), "main", rotation=(0, 0, 12)),
-        _egg((-0.2, 0.68, -0.52), (0.42, 0.26, 0.14), "main", rotation=(0, 0, 12)),
+        _egg((-0.2, 0.68, 0.52), (0.42, 0.26, 0.14), "main", rotation=(0.0, 0.0, 12.0)),
+        _egg((-0.2, 0.68, -0.52), (0.42, 0.26, 0.14), "main", rotation=(0.0, 0.0, 12.0)),
     ]
 
 
 def _teapot() -> list[Primitive]:
     return [
-        _egg((0, 0.72, 0), (0.78, 0.68, 0.78), "main"),
-        _cylinder((0, 0.06, 0), 0.48, 0.07, "main"),
-        _egg((0, 1.26, 0), (0.46, 0.22, 0.46), "accent"),
-        _ball((0, 1.55, 0), 0.14, "accent"),
-        _cone((0.92, 0.85, 0), 0.22, 0.1, 0.42, "main", rotation=(0, 0, -42)),
-        _ring((-0.76, 0.8, 0), 0.36, 0.09, "main", rotation=(90, 0, 180), cut=-0.1),
-        _ring((0, 0.72, 0), 0.775, 0.05, "accent"),
+        _egg((0.0, 0.72, 0.0), (0.78, 0.68, 0.78), "main"),
+        _cylinder((0.0, 0.06, 0.0), 0.48, 0.07, "main"),
+        _egg((0.0, 1.26, 0.0), (0.46, 0.22, 0.46), "accent"),
+        _ball((0.0, 1.55, 0.0), 0.14, "accent"),
+        _cone((0.92, 0.85, 0.0), 0.22, 0.1, 0.42, "main", rotation=(0.0, 0.0, -42.0)),
+        _ring((-0.76, 0.8, 0.0), 0.36, 0.09, "main", rotation=(90.0, 0.0, 180.0), cut=-0.1),
+        _ring((0.0, 0.72, 0.0), 0.775, 0.05, "accent"),
     ]
 
 
 def _armchair() -> list[Primitive]:
     parts = [
-        _box((0, 0.42, 0.05), (0.7, 0.24, 0.6), "main", round=0.08),
-        _box((0, 0.95, -0.5), (0.78, 0.72, 0.2), "main", round=0.14),
+        _box((0.0, 0.42, 0.05), (0.7, 0.24, 0.6), "main", round=0.08),
+        _box((0.0, 0.95, -0.5), (0.78, 0.72, 0.2), "main", round=0.14),
         _box((-0.78, 0.6, 0.05), (0.18, 0.42, 0.62), "main", round=0.14),
         _box((0.78, 0.6, 0.05), (0.18, 0.42, 0.62), "main", round=0.14),
-        _box((0, 0.74, 0.1), (0.58, 0.13, 0.52), "accent", round=0.1),
-        _box((0, 1.08, -0.26), (0.4, 0.3, 0.12), "accent", round=0.1, rotation=(-10, 0, 0)),
+        _box((0.0, 0.74, 0.1), (0.58, 0.13, 0.52), "accent", round=0.1),
+        _box((0.0, 1.08, -0.26), (0.4, 0.3, 0.12), "accent", round=0.1, rotation=(-10.0, 0.0, 0.0)),
     ]
     for x in (-0.75, 0.75):
         for z in (-0.5, 0.5):
@@ -632,8 +640,6 @@ class Kind:
     """Grounds it stands on; empty = any."""
     yaw_range: tuple[float, float] = (-35.0, 35.0)
     """Degrees around the vertical, seen from view 1."""
-    height: float = 2.0
-    """Of the built object, so that heights compare with secondary objects."""
 
 
 _ANY = (
@@ -657,50 +663,45 @@ _FUR = ("brown", "white", "black", "gray", "orange")
 KINDS: dict[str, Kind] = {
     "house": Kind(_house, _WALLS, _ROOFS),
     "castle": Kind(
-        _castle, ("gray", "white", "brown", "pink", "yellow", "purple"), _ROOFS, yaw_range=(-30, 30)
+        _castle,
+        ("gray", "white", "brown", "pink", "yellow", "purple"),
+        _ROOFS,
+        yaw_range=(-30.0, 30.0),
     ),
     "lighthouse": Kind(
         _lighthouse,
         ("white", "yellow", "gray"),
         ("red", "blue", "black", "green", "orange"),
-        height=2.2,
     ),
     "windmill": Kind(
-        _windmill, _WALLS, ("white", "red", "blue", "yellow", "green"), yaw_range=(-25, 25)
+        _windmill, _WALLS, ("white", "red", "blue", "yellow", "green"), yaw_range=(-25.0, 25.0)
     ),
-    "pine tree": Kind(_pine, ("green", "green", "blue", "white", "yellow", "orange"), height=2.1),
-    "tree": Kind(
-        _tree, ("green", "green", "orange", "red", "yellow", "pink", "purple", "white"), height=2.0
-    ),
+    "pine tree": Kind(_pine, ("green", "green", "blue", "white", "yellow", "orange")),
+    "tree": Kind(_tree, ("green", "green", "orange", "red", "yellow", "pink", "purple", "white")),
     "mushroom": Kind(
         _mushroom,
         ("red", "orange", "yellow", "blue", "purple", "brown", "pink", "green"),
         ("white", "yellow", "pink", "black"),
-        height=1.6,
     ),
     "cactus": Kind(
         _cactus,
         ("green", "green", "blue", "purple"),
         ("pink", "red", "yellow", "white", "orange"),
-        yaw_range=(-30, 30),
+        yaw_range=(-30.0, 30.0),
     ),
-    "car": Kind(
-        _car, _ANY, ("white", "black", "red", "blue", "yellow"), yaw_range=(-50, 50), height=1.3
-    ),
+    "car": Kind(_car, _ANY, ("white", "black", "red", "blue", "yellow"), yaw_range=(-50.0, 50.0)),
     "bus": Kind(
         _bus,
         _ANY,
         ("white", "black", "red", "blue", "yellow", "green"),
-        yaw_range=(-45, 45),
-        height=1.5,
+        yaw_range=(-45.0, 45.0),
     ),
     "sailboat": Kind(
         _sailboat,
         _ANY,
         ("white", "red", "yellow", "blue", "orange", "pink", "green"),
         grounds=("lake", "lake", "sand"),
-        yaw_range=(-40, 40),
-        height=1.9,
+        yaw_range=(-40.0, 40.0),
     ),
     "rocket": Kind(
         _rocket,
@@ -711,69 +712,60 @@ KINDS: dict[str, Kind] = {
         _balloon,
         _BRIGHT,
         ("yellow", "white", "red", "blue", "green", "orange", "purple", "pink"),
-        height=2.6,
     ),
     "tent": Kind(
         _tent,
         _BRIGHT,
         ("white", "yellow", "red", "blue", "orange", "green", "brown"),
-        yaw_range=(-40, 40),
-        height=1.4,
+        yaw_range=(-40.0, 40.0),
     ),
     "well": Kind(
         _well,
         ("gray", "white", "brown", "red", "yellow"),
         ("red", "brown", "blue", "green", "black", "orange"),
-        yaw_range=(-35, 35),
-        height=1.7,
+        yaw_range=(-35.0, 35.0),
     ),
-    "fountain": Kind(_fountain, ("white", "gray", "brown", "pink", "yellow", "black"), height=1.5),
+    "fountain": Kind(_fountain, ("white", "gray", "brown", "pink", "yellow", "black")),
     "snowman": Kind(
         _snowman,
         ("white",),
         ("red", "blue", "green", "orange", "purple", "yellow", "pink"),
-        height=2.0,
     ),
     "robot": Kind(
         _robot,
         _ANY,
         ("red", "blue", "yellow", "orange", "green", "white", "black", "purple", "pink"),
-        yaw_range=(-35, 35),
+        yaw_range=(-35.0, 35.0),
     ),
-    "horse": Kind(_horse, _FUR, ("black", "white", "brown", "yellow"), yaw_range=(-40, 40)),
+    "horse": Kind(_horse, _FUR, ("black", "white", "brown", "yellow"), yaw_range=(-40.0, 40.0)),
     "dog": Kind(
         _dog,
         _FUR,
         ("red", "blue", "green", "yellow", "purple", "pink"),
-        yaw_range=(-50, 35),
-        height=1.2,
+        yaw_range=(-50.0, 35.0),
     ),
     "cat": Kind(
         _cat,
         _FUR,
         ("red", "blue", "green", "yellow", "purple", "pink"),
-        yaw_range=(-35, 35),
-        height=1.3,
+        yaw_range=(-35.0, 35.0),
     ),
     "duck": Kind(
         _duck,
         ("yellow", "yellow", "white", "pink", "blue", "green", "orange"),
-        yaw_range=(-50, 35),
-        height=1.3,
+        yaw_range=(-50.0, 35.0),
     ),
     "teapot": Kind(
         _teapot,
         _ANY,
         ("white", "yellow", "red", "blue", "green", "black", "pink"),
-        yaw_range=(-35, 35),
-        height=1.4,
+        yaw_range=(-35.0, 35.0),
     ),
     "armchair": Kind(
         _armchair,
         _ANY,
         ("white", "yellow", "red", "blue", "green", "orange", "pink", "purple"),
-        yaw_range=(-40, 40),
-        height=1.5,
+        yaw_range=(-40.0, 40.0),
     ),
 }
 """Main objects. A colour listed twice is twice as likely."""
@@ -784,7 +776,7 @@ KINDS: dict[str, Kind] = {
 
 def _bush() -> list[Primitive]:
     return [
-        _egg((0, 0.24, 0), (0.36, 0.32, 0.36), "main", grain=0.14),
+        _egg((0.0, 0.24, 0.0), (0.36, 0.32, 0.36), "main", grain=0.14),
         _egg((0.3, 0.2, 0.05), (0.26, 0.24, 0.26), "main", grain=0.14),
         _egg((-0.28, 0.18, 0.08), (0.26, 0.22, 0.26), "main", grain=0.14),
     ]
@@ -792,43 +784,45 @@ def _bush() -> list[Primitive]:
 
 def _rock() -> list[Primitive]:
     return [
-        _egg((0, 0.2, 0), (0.42, 0.32, 0.36), "main", rotation=(0, 20, 10), grain=0.12),
+        _egg((0.0, 0.2, 0.0), (0.42, 0.32, 0.36), "main", rotation=(0.0, 20.0, 10.0), grain=0.12),
         _egg((0.3, 0.1, 0.12), (0.24, 0.2, 0.24), "main", grain=0.12),
     ]
 
 
 def _fence() -> list[Primitive]:
-    rails = [_box((0, y, 0), (0.8, 0.05, 0.03), "main") for y in (0.22, 0.48)]
-    posts = [_box((x, 0.33, 0), (0.07, 0.33, 0.05), "main") for x in (-0.7, -0.35, 0.0, 0.35, 0.7)]
+    rails = [_box((0.0, y, 0.0), (0.8, 0.05, 0.03), "main") for y in (0.22, 0.48)]
+    posts = [
+        _box((x, 0.33, 0.0), (0.07, 0.33, 0.05), "main") for x in (-0.7, -0.35, 0.0, 0.35, 0.7)
+    ]
     return rails + posts
 
 
 def _crate() -> list[Primitive]:
-    parts = [_box((0, 0.3, 0), (0.28, 0.28, 0.28), "main")]
+    parts = [_box((0.0, 0.3, 0.0), (0.28, 0.28, 0.28), "main")]
     for x in (-0.27, 0.27):
         for z in (-0.27, 0.27):
             parts.append(_box((x, 0.3, z), (0.05, 0.3, 0.05), "dark wood"))
     for y in (0.05, 0.55):
-        parts.append(_box((0, y, 0), (0.29, 0.05, 0.29), "dark wood"))
+        parts.append(_box((0.0, y, 0.0), (0.29, 0.05, 0.29), "dark wood"))
     return parts
 
 
 def _lamp_post() -> list[Primitive]:
     return [
-        _cylinder((0, 0.05, 0), 0.14, 0.06, "main"),
-        _cylinder((0, 0.75, 0), 0.05, 0.72, "main"),
-        _ball((0, 1.6, 0), 0.17, "lamp", glow=2.5),
-        _cone((0, 1.78, 0), 0.18, 0.02, 0.07, "main"),
+        _cylinder((0.0, 0.05, 0.0), 0.14, 0.06, "main"),
+        _cylinder((0.0, 0.75, 0.0), 0.05, 0.72, "main"),
+        _ball((0.0, 1.6, 0.0), 0.17, "lamp", glow=2.5),
+        _cone((0.0, 1.78, 0.0), 0.18, 0.02, 0.07, "main"),
     ]
 
 
 def _barrel() -> list[Primitive]:
     return [
-        _cone((0, 0.17, 0), 0.22, 0.3, 0.17, "main"),
-        _cone((0, 0.51, 0), 0.3, 0.22, 0.17, "main"),
-        _cylinder((0, 0.14, 0), 0.275, 0.03, "dark"),
-        _cylinder((0, 0.54, 0), 0.275, 0.03, "dark"),
-        _cylinder((0, 0.67, 0), 0.18, 0.02, "wood"),
+        _cone((0.0, 0.17, 0.0), 0.22, 0.3, 0.17, "main"),
+        _cone((0.0, 0.51, 0.0), 0.3, 0.22, 0.17, "main"),
+        _cylinder((0.0, 0.14, 0.0), 0.275, 0.03, "dark"),
+        _cylinder((0.0, 0.54, 0.0), 0.275, 0.03, "dark"),
+        _cylinder((0.0, 0.67, 0.0), 0.18, 0.02, "wood"),
     ]
 
 

@@ -1,5 +1,4 @@
-"""Sphere tracing of a procedural world: antialiased frames and exact z-depth, on one CPU thread per
-call.
+"""Sphere tracing of a procedural world on the CPU: antialiased frames and exact z-depth.
 
 The tracer's world has y up and the ground at y = 0. A world is a table of signed-distance
 primitives (one row each, columns below), a table of groups (bounding spheres over runs of rows) and
@@ -12,9 +11,11 @@ through each pixel centre and gives the depth; only pixels that differ from a ne
 averaged over a grid of sub-pixel rays.
 """
 
+import inspect
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -51,15 +52,18 @@ PENUMBRA = 9.0
 SKY = -1
 GROUND = -2
 
-_jit = numba.njit(cache=True, fastmath=True, nogil=True)
 
 Color = tuple[float, float, float]
 
 
+def _jit(function: Callable) -> Any:
+    """Compiled by numba, also where a run-time type checker has wrapped the function."""
+    compiler = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
+    return compiler(inspect.unwrap(function))
+
+
 class Look(NamedTuple):
-    """Light, sky, fog and ground of a world; colours are linear RGB, directions are unit
-    vectors towards the thing.
-    """
+    """Light, sky, fog and ground; colours are linear RGB, directions unit vectors to the thing."""
 
     light_direction: Color
     light_color: Color
@@ -111,8 +115,7 @@ class TracedWorld(NamedTuple):
 def render(
     world: TracedWorld, cameras: Cameras, *, supersample: int = 2, threads: int = 1
 ) -> tuple[UInt8[np.ndarray, "v h w 3"], Float32[np.ndarray, "v h w"]]:
-    """Frames (sRGB) and z-depths (tracer units, exact at pixel centres, 0 = sky) of `world` seen by
-    `cameras`.
+    """Frames (sRGB) and z-depths (tracer units, exact at pixel centres, 0 = sky) of `world`.
 
     Args:
         world: what to trace.
@@ -286,9 +289,7 @@ def _march(primitives, groups, origin, direction, limit, active):
 
 @_jit
 def _sphere_interval(table, row, center, radius, origin, direction):
-    """Entry and exit distances of a ray through the sphere in `table[row]`; (1, 0) when it
-    misses.
-    """
+    """Entry and exit distances of a ray through a row's sphere; (1, 0) when it misses."""
     x = table[row, center] - origin[0]
     y = table[row, center + 1] - origin[1]
     z = table[row, center + 2] - origin[2]
@@ -302,9 +303,7 @@ def _sphere_interval(table, row, center, radius, origin, direction):
 
 @_jit
 def _distance(primitives, row, x, y, z):
-    """Signed distance (a lower bound for ellipsoids and prisms) from a world point to one
-    primitive.
-    """
+    """Signed distance from a world point to a primitive; a bound for ellipsoids and prisms."""
     lx, ly, lz = _to_local(primitives, row, x, y, z)
     shape = int(primitives[row, SHAPE])
     a = primitives[row, SIZE]
@@ -370,9 +369,7 @@ def _box_distance(x, y, z):
 
 @_jit
 def _cone_distance(radial, y, bottom, top, half):
-    """Distance to a capped cone in its (radius, height) half plane: to the nearer of cap and
-    slanted side.
-    """
+    """Distance to a capped cone in its (radius, height) half plane: to cap or slanted side."""
     cap_radius = bottom if y < 0.0 else top
     cap_x = radial - min(radial, cap_radius)
     cap_y = abs(y) - half

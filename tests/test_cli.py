@@ -1,0 +1,322 @@
+"""The command line, run in this process on the real classes at toy size."""
+
+import dataclasses
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import numpy as np
+import plyfile
+import pytest
+import torch
+from tiny import NUM_VIEWS, tiny_pipeline
+
+from videorfsplat import generation_settings
+from videorfsplat.__main__ import COMMANDS, main
+from videorfsplat.commands.train import add_settings, settings_from_args
+from videorfsplat.formats.ply import load_ply
+from videorfsplat.formats.splat_formats import load_splats
+from videorfsplat.generation import generate_scene, load_pipeline, stream_scene
+from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.pipeline_output import DenoisingStep
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.scene import Scene
+from videorfsplat.training.joint import JointTraining
+
+PROMPT = "a red house by the lake"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene_folder(model, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes") / "scene"
+    words = ["generate", PROMPT, "--output", str(folder), "--model", str(model)]
+    assert main([*words, "--steps", "2", "--no-video"]) == 0
+    return folder
+
+
+def run_json(capsys, *words: str | Path | int) -> dict:
+    assert main([*map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def check_refused(capsys, *words: str | Path | int) -> str:
+    """The one line on standard error."""
+    try:
+        code = main([*map(str, words)])
+    except SystemExit as error:
+        code = error.code
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    assert (code, printed.out, len(lines)) == (2, "", 1), printed.err
+    assert "Traceback" not in printed.err
+    return lines[0]
+
+
+# --- start ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], *([name, "--help"] for name in COMMANDS), ["generate", " ", "--output", "x"]],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_help_and_first_refusals_load_no_heavy_library(words):
+    code = (
+        "import sys\n"
+        "from videorfsplat.__main__ import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'diffusers', 'transformers', 'numba'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("words", [[], ["paint"], ["generate"], ["data", "paint"], ["train"]])
+def test_words_that_are_not_understood_get_one_line(capsys, words):
+    with pytest.raises(SystemExit) as exit_:
+        main(words)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# --- generate -------------------------------------------------------------------------------------
+
+
+def test_generate_writes_the_scene_and_prints_one_json_object(model, tmp_path, capsys):
+    output = tmp_path / "new" / "scene"
+    report = run_json(
+        capsys, "generate", PROMPT, "--output", output, "--model", model, "--steps", 2, "--seed", 7
+    )
+    scene = Scene.load(output)
+    names = {path.name for path in output.iterdir()}
+    assert names == {
+        "scene.ply",
+        "transforms.json",
+        "frames",
+        "depths.safetensors",
+        "scene.json",
+        "preview.mp4",
+    }
+    assert report["scene"] == str(output)
+    assert report["num_gaussians"] == len(scene.gaussians) > 0
+    assert report["seed"] == report["settings"]["seed"] == 7
+    assert report["cameras_residual"] >= 0
+    assert report["peak_memory_mb"] > 100
+    stages = dict(report["seconds"])
+    # Each stage is rounded to a millisecond.
+    assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
+    assert stages.keys() >= {"load", "text", "denoise", "decode"}
+    settings = GenerationSettings.from_dict(scene.record["settings"])
+    assert settings == GenerationSettings(PROMPT, 7, 2, model=str(model))
+    assert scene.record["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_generate_follows_given_cameras(model, tmp_path, capsys, scene_folder):
+    transforms = scene_folder / "transforms.json"
+    words = ["--trajectory", transforms, "--model", model, "--steps", 1, "--no-video"]
+    report = run_json(capsys, "generate", PROMPT, "--output", tmp_path / "scene", *words)
+    assert report["cameras_residual"] is None
+    cameras, given = Scene.load(tmp_path / "scene").cameras, Scene.load(scene_folder).cameras
+    # Poses pass through the file in double and the pipeline in single precision.
+    torch.testing.assert_close(cameras.viewmats, given.viewmats, atol=1e-5, rtol=1e-5)
+
+
+def test_stream_ends_with_the_scene_that_the_seed_fixes(model):
+    pipeline = load_pipeline(str(model), "cpu")
+    pipeline.set_progress_bar_config(disable=True)
+    settings = GenerationSettings(PROMPT, seed=3, num_inference_steps=2)
+    *steps, scene = stream_scene(pipeline, settings)
+    assert [type(step) for step in steps] == [DenoisingStep] * 2
+    assert isinstance(scene, Scene)
+    again = generate_scene(pipeline, settings)
+    other = generate_scene(pipeline, dataclasses.replace(settings, seed=4))
+    assert (scene.frames == again.frames).all()
+    assert (scene.frames != other.frames).any()
+    # The same prompt through the pipeline's own entrance.
+    generator = torch.Generator().manual_seed(3)
+    output = pipeline(prompt=PROMPT, num_inference_steps=2, generator=generator)
+    assert torch.equal(output.gaussians[0].means, scene.gaussians.means)
+
+
+def test_settings_have_the_defaults_of_the_pipeline():
+    parameters = inspect.signature(VideoRFSplatPipeline.stream).parameters
+    shared = {f.name: f.default for f in dataclasses.fields(GenerationSettings)}
+    del shared["prompt"]
+    common = shared.keys() & parameters.keys()
+    assert len(common) == 5
+    assert {name: parameters[name].default for name in common} == {n: shared[n] for n in common}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([""], "prompt must not be empty"),
+        (["a" * 10_000], "got 10000"),
+        (["a", "--guidance-scale", "nan"], "guidance_scale must be a finite number"),
+        (["a", "--camera-guidance-scale", "-1"], "camera_guidance_scale must be at least 0"),
+        (["a", "--pose-offset", "1.5"], "pose_offset must lie between -1 and 1"),
+        (["a", "--pose-offset", "nan"], "pose_offset must be a finite number"),
+        (["a", "--steps", "0"], "num_inference_steps must be a whole number from 1"),
+        (["a", "--steps", "two"], "invalid int value"),
+        (["a", "--seed", "-1"], "seed must be a whole number from 0"),
+        (["a", "--model", "no/such/folder"], "no model"),
+        (["a", "--model", "."], "model_index.json is missing"),
+        (["a", "--model", "mini"], "the bundled model is missing"),
+        (["a", "--trajectory", "loop"], "unknown trajectory 'loop'"),
+        (["a", "--trajectory", "gone.json"], "no such file"),
+        (["a", "--device", "abacus"], "unknown device"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_generate_refuses(model, tmp_path, capsys, monkeypatch, words, complaint):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generation_settings, "MINI_CHECKPOINT", tmp_path / "gone")
+    chosen = words if "--model" in words else [*words, "--model", model]
+    line = check_refused(capsys, "generate", *chosen, "--output", tmp_path / "scene")
+    assert complaint in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder"])
+def test_generate_refuses_corrupt_weights(model, tmp_path, capsys, part):
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (weights,) = (broken / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    words = ["generate", "a", "--output", tmp_path / "scene", "--model", broken]
+    assert "cannot load the model" in check_refused(capsys, *words)
+    assert not (tmp_path / "scene").exists()
+
+
+def test_generate_refuses_cameras_that_are_no_rotations(model, scene_folder, tmp_path, capsys):
+    content = json.loads((scene_folder / "transforms.json").read_text())
+    content["frames"][1]["transform_matrix"][0][0] += 0.5
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(content))
+    words = ["--output", tmp_path / "scene", "--model", model, "--trajectory", path]
+    assert "not a rotation" in check_refused(capsys, "generate", "a", *words)
+    content["frames"] = content["frames"][:1]
+    path.write_text(json.dumps(content))
+    assert f"makes {NUM_VIEWS} views" in check_refused(capsys, "generate", "a", *words)
+    assert not (tmp_path / "scene").exists()
+
+
+# --- render and export ----------------------------------------------------------------------------
+
+
+def test_render_writes_pictures_and_films(scene_folder, tmp_path, capsys):
+    report = run_json(capsys, "render", scene_folder, "--output", tmp_path / "views", "--width", 64)
+    assert report["num_frames"] == len(list((tmp_path / "views").glob("*.png"))) == NUM_VIEWS
+    assert report["width"] / report["height"] == pytest.approx(1.5, abs=0.05)
+    film, ply = tmp_path / "film.mp4", scene_folder / "scene.ply"
+    words = ["--trajectory", "orbit_left", "--frames", 3, "--width", 32]
+    assert run_json(capsys, "render", ply, "--output", film, *words)["num_frames"] == 3
+    assert film.stat().st_size > 0
+
+
+def test_export_writes_what_the_suffix_says(scene_folder, tmp_path, capsys):
+    gaussians = load_ply(scene_folder / "scene.ply")
+    report = run_json(capsys, "export", scene_folder, "--output", tmp_path / "scene.glb")
+    assert report["num_gaussians"] == len(gaussians)
+    assert (tmp_path / "scene.glb").read_bytes()[:4] == b"glTF"
+    ply, splat = scene_folder / "scene.ply", tmp_path / "scene.splat"
+    run_json(capsys, "export", ply, "--output", splat)
+    # .splat keeps centres in float32.
+    assert torch.equal(load_splats(splat).means, gaussians.means)
+    line = check_refused(capsys, "export", ply, "--output", tmp_path / "scene.tum")
+    assert "holds Gaussians only" in line
+
+
+def test_a_ply_that_is_not_3dgs_is_refused(tmp_path, capsys):
+    path, output = tmp_path / "points.ply", tmp_path / "out"
+    points = np.zeros(3, dtype=[("x", "f4"), ("y", "f4"), ("z", "f4")])
+    plyfile.PlyData([plyfile.PlyElement.describe(points, "vertex")]).write(str(path))
+    words = ["render", path, "--output", output, "--trajectory", "orbit_left"]
+    assert "is not a 3DGS PLY" in check_refused(capsys, *words)
+    line = check_refused(capsys, "export", path, "--output", output.with_suffix(".spz"))
+    assert "is not a 3DGS PLY" in line
+    assert [entry.name for entry in tmp_path.iterdir()] == ["points.ply"]
+
+
+# --- info, bench, data, train ---------------------------------------------------------------------
+
+
+def test_info_counts_the_full_model_without_its_memory(capsys):
+    parameters = run_json(capsys, "info", "--config", "full")["parameters"]
+    assert parameters.keys() == {
+        "transformer",
+        "vae",
+        "text_encoder",
+        "gaussian_decoder",
+        "total",
+    }
+    # The published size of the encoder of google/t5-v1_1-xxl.
+    assert parameters["text_encoder"] == 4_762_310_656
+    # Mochi alone has 10 billion.
+    assert 10e9 < parameters["transformer"] < 11e9
+    assert parameters["total"] == sum(parameters.values()) - parameters["total"]
+
+
+def test_info_counts_a_saved_model(model, capsys):
+    parameters = run_json(capsys, "info", "--config", model)["parameters"]
+    pipeline = tiny_pipeline()
+    for name in ("transformer", "vae", "text_encoder", "gaussian_decoder"):
+        part = getattr(pipeline, name)
+        assert parameters[name] == sum(p.numel() for p in part.parameters())
+
+
+def test_bench_reports_speed_and_stages(model, capsys):
+    words = ["--gaussians", 200, "--size", 16, "--repeats", 1, "--model", model]
+    report = run_json(capsys, "bench", *words)
+    speedup = report["rasterizer_speedup_over_torch"]
+    assert speedup.keys() == {"forward", "backward"}
+    assert speedup["forward"] > 0
+    assert report["generation"]["seconds"]["denoise"] > 0
+
+
+def test_data_writes_worlds_and_captions(tmp_path, capsys):
+    words = ["--output", tmp_path / "worlds", "--scenes", 1, "--views", 2, "--size", 16]
+    assert run_json(capsys, "data", "worlds", *words)["written"] == 1
+    assert len(list((tmp_path / "worlds").glob("*.safetensors"))) == 1
+    captions = tmp_path / "captions.jsonl"
+    run_json(capsys, "data", "captions", "--output", captions, "--worlds", 2, "--per-world", 3)
+    assert len(captions.read_text().splitlines()) == 6
+    line = check_refused(capsys, "data", "worlds", "--output", tmp_path / "no", "--scenes", 0)
+    assert "at least 1" in line
+    assert not (tmp_path / "no").exists()
+
+
+def test_train_has_an_option_for_every_setting():
+    parser = ArgumentParser()
+    add_settings(parser, JointTraining)
+    words = (
+        "--output run --max-steps 9 --batch-size 4 --learning-rate 0.5 --data worlds "
+        "--autoencoder vae --text-encoder text --size 96 --pose-clean 0.3 --init old"
+    )
+    model = '{"num_layers": 2}'
+    settings = settings_from_args(
+        JointTraining, parser.parse_args([*words.split(), "--model", model])
+    )
+    assert (settings.run.max_steps, settings.run.learning_rate) == (9, 0.5)
+    assert (settings.times.pose_clean, settings.times.pose_noise) == (0.3, 0.15)
+    assert (settings.size, settings.init, settings.model) == (96, "old", {"num_layers": 2})
+    assert settings.num_views == JointTraining.num_views
+
+
+def test_train_refuses_missing_data(tmp_path, capsys):
+    words = ["--max-steps", "1", "--batch-size", "1"]
+    paths = ["--output", tmp_path / "run", "--data", tmp_path / "gone"]
+    assert "no worlds-" in check_refused(capsys, "train", "autoencoder", *words, *paths)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,235 @@
+"""Every entry point, end to end on four small scenes: data in, an exported model out."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKLMochi
+from PIL import Image
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
+
+from videorfsplat.models.gaussian_decoder import GaussianDecoder
+from videorfsplat.models.one_frame import encode_frames
+from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
+from videorfsplat.training.autoencoder import (
+    MINI_AUTOENCODER,
+    AutoencoderTraining,
+    train_autoencoder,
+)
+from videorfsplat.training.decoder import DecoderTraining, train_decoder
+from videorfsplat.training.joint import JointTraining, train_joint
+from videorfsplat.training.run import RunConfig
+from videorfsplat.training.sheets import save_sheet
+from videorfsplat.training.text_encoder import (
+    TextEncoderTraining,
+    train_text_encoder,
+    write_captions,
+)
+
+TOY_AUTOENCODER = {
+    **MINI_AUTOENCODER,
+    "encoder_block_out_channels": (32, 32, 32, 32),
+    "decoder_block_out_channels": (32, 32, 32, 32),
+    "layers_per_block": (0, 1, 1, 1, 1),
+}
+TOY_TEXT_ENCODER = {"d_model": 16, "d_kv": 8, "num_heads": 2, "d_ff": 16, "num_layers": 1}
+TOY_TRANSFORMER = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_layers": 2,
+    "pooled_projection_dim": 16,
+    "pose_num_attention_heads": 2,
+    "pose_attention_head_dim": 8,
+    "pose_num_layers": 2,
+    "pose_pooled_projection_dim": 8,
+    "exchange_num_heads": 2,
+    "exchange_head_dim": 8,
+    "text_embed_dim": 16,
+    "time_embed_dim": 16,
+    "max_sequence_length": 32,
+}
+
+
+def two_steps(output, batch_size=2) -> RunConfig:
+    return RunConfig(
+        output=str(output),
+        max_steps=2,
+        batch_size=batch_size,
+        warmup_steps=1,
+        ema_decay=0.5,
+        log_every=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder(worlds_folder, tmp_path_factory) -> Path:
+    run = two_steps(tmp_path_factory.mktemp("autoencoder"), batch_size=4)
+    return train_autoencoder(
+        AutoencoderTraining(run, worlds_folder, crop=16, model=TOY_AUTOENCODER)
+    )
+
+
+@pytest.fixture(scope="module")
+def text_encoder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    captions = folder / "captions.jsonl"
+    write_captions(captions, 0, 4, 2)
+    settings = TextEncoderTraining(
+        two_steps(folder / "run"), str(captions), 300, 32, model=TOY_TEXT_ENCODER
+    )
+    return train_text_encoder(settings)
+
+
+def check_log(model_folder: Path, *terms: str) -> None:
+    """Two lines with all terms, all finite."""
+    lines = (model_folder.parent / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    for line in map(json.loads, lines):
+        assert {"loss", "grad_norm", "seconds"} <= line.keys()
+        assert all(math.isfinite(value) for value in line.values())
+    assert set(terms) <= json.loads(lines[-1]).keys()
+
+
+def sheet_size(model_folder: Path) -> tuple[int, int]:
+    with Image.open(model_folder.parent / "sheet-0000002.png") as sheet:
+        return sheet.size
+
+
+def test_train_autoencoder(autoencoder, worlds_folder):
+    check_log(autoencoder, "l1", "gradient", "perceptual", "kl", "psnr")
+    assert sheet_size(autoencoder) == (4 * 32 * 2, 2 * 32 * 2)  # four scenes, in and out, zoom 2
+    vae = AutoencoderKLMochi.from_pretrained(autoencoder)
+    assert len(vae.config["latents_mean"]) == len(vae.config["latents_std"]) == 12
+    assert min(vae.config["latents_std"]) > 0
+    # The statistics are those of the exported weights on the data's first views.
+    from videorfsplat.data.worlds import WorldsDataset
+
+    dataset = WorldsDataset(worlds_folder)
+    frames = torch.stack([dataset.frames(index)[0] for index in range(4)]).float() / 127.5 - 1
+    with torch.no_grad():
+        means = encode_frames(vae, frames)[:, :12]
+    expected = torch.tensor(vae.config["latents_mean"])
+    torch.testing.assert_close(means.mean((0, 2, 3)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fixed_encoder_stays_bit_for_bit(autoencoder, worlds_folder, tmp_path):
+    settings = AutoencoderTraining(
+        two_steps(tmp_path), worlds_folder, crop=16, train_encoder=False, init=str(autoencoder)
+    )
+    before = AutoencoderKLMochi.from_pretrained(autoencoder).state_dict()
+    after = AutoencoderKLMochi.from_pretrained(train_autoencoder(settings)).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("decoder.") for name in changed)
+
+
+@pytest.mark.parametrize("crop", [12, 40, 0])
+def test_rejects_a_crop_that_cannot_be_taken(worlds_folder, tmp_path, crop):
+    settings = AutoencoderTraining(two_steps(tmp_path / "run"), worlds_folder, crop=crop)
+    with pytest.raises(ValueError, match=f"multiple of 8 up to 32, got {crop}"):
+        train_autoencoder(settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_text_encoder(text_encoder):
+    check_log(text_encoder, "accuracy", "all_right")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(text_encoder / "tokenizer")
+    encoder = T5EncoderModel.from_pretrained(text_encoder / "text_encoder")
+    tokens = tokenizer(["a red house", "湖 🏠"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        embeds = encoder(tokens["input_ids"], attention_mask=tokens["attention_mask"])
+    assert embeds.last_hidden_state.shape[-1] == 16
+    assert torch.isfinite(embeds.last_hidden_state).all()
+
+
+@pytest.mark.parametrize("num_views", [1, 3])
+def test_train_joint(worlds_folder, autoencoder, text_encoder, tmp_path, num_views):
+    settings = JointTraining(
+        two_steps(tmp_path),
+        worlds_folder,
+        str(autoencoder),
+        str(text_encoder),
+        size=32,
+        num_views=num_views,
+        model=TOY_TRANSFORMER,
+    )
+    folder = train_joint(settings)
+    check_log(folder, "image", "pose")
+    # Sixteen prompts: a row of views each, or two rows of single views.
+    rows, columns = (2, 8) if num_views == 1 else (16, num_views)
+    assert sheet_size(folder) == (columns * 32 * 2, rows * 32 * 2)
+    assert len((tmp_path / "sheet-0000002.txt").read_text().splitlines()) == 16
+    model = VideoRFSplatTransformer3DModel.from_pretrained(folder)
+    assert model.config["num_views"] == num_views
+    assert list(model.config["sample_size"]) == [4, 4]
+    assert min(model.config["pose_latents_std"]) > 0
+    assert model.image_stream.proj_out.weight.any()
+    assert model.pose_stream.proj_out.weight.any()
+
+
+def test_train_joint_from_single_views_to_several(
+    worlds_folder, autoencoder, text_encoder, tmp_path
+):
+    torch.manual_seed(0)
+    start = VideoRFSplatTransformer3DModel(**TOY_TRANSFORMER, pose_latents_std=(2.0,) * 6)
+    start.save_pretrained(tmp_path / "start")
+    settings = JointTraining(
+        two_steps(tmp_path / "run"),
+        worlds_folder,
+        str(autoencoder),
+        str(text_encoder),
+        size=16,
+        num_views=2,
+        init=str(tmp_path / "start"),
+    )
+    model = VideoRFSplatTransformer3DModel.from_pretrained(train_joint(settings))
+    # The statistics of the weights it started from stay; views and size are the new ones.
+    assert list(model.config["pose_latents_std"]) == [2.0] * 6
+    assert model.config["num_views"] == 2
+    assert list(model.config["sample_size"]) == [2, 2]
+    # Two steps have not led far away.
+    before = start.image_stream.patch_embed.proj.weight
+    assert 0 < (model.image_stream.patch_embed.proj.weight - before).abs().max() < 0.1
+
+
+def test_train_joint_rejects_more_views_than_there_are(worlds_folder, tmp_path):
+    settings = JointTraining(two_steps(tmp_path), worlds_folder, "none", "none", num_views=8)
+    with pytest.raises(ValueError, match="num_views must be from 1 to 3, got 8"):
+        train_joint(settings)
+
+
+def test_train_decoder(worlds_folder, autoencoder, tmp_path):
+    settings = DecoderTraining(
+        two_steps(tmp_path, batch_size=1),
+        worlds_folder,
+        str(autoencoder),
+        depth_steps=1,  # then one step on rendered views
+        model={"num_attention_layers": 1, "attention_head_dim": 16},
+    )
+    folder = train_decoder(settings)
+    check_log(folder, "l1", "depth", "perceptual", "psnr")
+    # Four scenes, true and rendered rows of three views and two novel ones.
+    assert sheet_size(folder) == (5 * 32 * 2, 8 * 32 * 2)
+    decoder = GaussianDecoder.from_pretrained(folder)
+    vae = AutoencoderKLMochi.from_pretrained(autoencoder)
+    assert list(decoder.config["latents_mean"]) == list(vae.config["latents_mean"])
+    start = GaussianDecoder.from_autoencoder(vae, **settings.model)
+    assert not torch.equal(decoder.trunk.proj_out.weight, start.trunk.proj_out.weight)
+    assert decoder.rays_in.weight.any()
+
+
+def test_train_decoder_rejects_more_novel_views_than_there_are(worlds_folder, tmp_path):
+    settings = DecoderTraining(two_steps(tmp_path), worlds_folder, "none", novel_views=5)
+    with pytest.raises(ValueError, match="has 2 novel views a scene, 5 are asked for"):
+        train_decoder(settings)
+
+
+def test_a_sheet_is_rows_of_frames_enlarged(tmp_path):
+    row = torch.stack([torch.full((3, 2, 4), value) for value in (-1.0, 0.0, 2.0)])
+    save_sheet([row, row.flip(0)], tmp_path / "sheet.png", zoom=3)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (3 * 4 * 3, 2 * 2 * 3)
+        places = [(0, 0), (12, 0), (35, 5), (0, 6), (35, 11)]
+        assert [sheet.getpixel(place)[0] for place in places] == [0, 128, 255, 255, 0]

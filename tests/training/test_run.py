@@ -1,0 +1,244 @@
+"""A run is its settings and its step: killed at any moment, it goes on as if nothing had been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from videorfsplat.training import run as run_module
+from videorfsplat.training.optimizers import muon_and_adamw
+from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+
+STEPS = 24
+NEVER = 1e9
+
+
+def settings(output, **changed) -> RunConfig:
+    config = {
+        "output": str(output),
+        "max_steps": STEPS,
+        "batch_size": 8,
+        "learning_rate": 0.02,
+        "warmup_steps": 4,
+        "ema_decay": 0.8,
+        "seed": 3,
+        "log_every": 3,
+        "save_minutes": NEVER,
+    }
+    return RunConfig(**{**config, **changed})
+
+
+def toy_run(config: RunConfig, **details) -> TrainingRun:
+    """Two optimizers and dropout: momenta and the global random state must come back as well."""
+    torch.manual_seed(config.seed)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.2), nn.Tanh(), nn.Linear(16, 1))
+    optimizers = muon_and_adamw(model, config.learning_rate, config.weight_decay)
+    return TrainingRun(config, model, optimizers, details)
+
+
+def toy_loss(run: TrainingRun, pause: float = 0.0, stop_at: int | None = None):
+    def loss(randomness: StepRandomness) -> dict[str, torch.Tensor]:
+        if run.step == stop_at:
+            raise KeyboardInterrupt
+        time.sleep(pause)
+        inputs = randomness.randn(8, 4)
+        squared = F.mse_loss(run.model(inputs)[:, 0], inputs.sin().sum(1))
+        return {"loss": squared, "root": squared.sqrt()}
+
+    return loss
+
+
+def train_toy(output, pause: float = 0.0, stop_at: int | None = None, **changed):
+    """Everything that a finished run leaves: weights, averaged weights, log without clock times."""
+    run = toy_run(settings(output, **changed))
+    run.train(toy_loss(run, pause, stop_at))
+    weights = [p.detach().clone() for p in run.model.parameters()]
+    with averaged_weights(run):
+        averages = [p.detach().clone() for p in run.model.parameters()]
+    return weights, averages, read_log(output)
+
+
+def read_log(output) -> list[dict]:
+    lines = [json.loads(line) for line in Path(output, "log.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def assert_same(found, expected):
+    for one, two in zip(found[0] + found[1], expected[0] + expected[1], strict=True):
+        assert torch.equal(one, two)
+    assert found[2] == expected[2]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return train_toy(tmp_path_factory.mktemp("uninterrupted"))
+
+
+def test_a_killed_run_goes_on_exactly(uninterrupted, tmp_path):
+    here = Path(__file__)
+    code = f"import {here.stem}; {here.stem}.train_toy({str(tmp_path)!r}, 0.1, save_minutes=0.0)"
+    path = os.pathsep.join([str(here.parent), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    log = tmp_path / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 3):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    states = sorted(path.name for path in tmp_path.glob("state-*"))
+    assert 1 <= len(states) <= 3
+    assert f"state-{STEPS:07d}" not in states
+    assert_same(train_toy(tmp_path), uninterrupted)
+
+
+def test_what_was_logged_after_the_last_state_is_logged_once(uninterrupted, tmp_path):
+    train_toy(tmp_path, max_steps=10)  # ends between two log lines, and saves
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path, stop_at=17)
+    assert [line["step"] for line in read_log(tmp_path)] == [3, 6, 9, 12, 15]
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 1')  # killed while writing
+    assert_same(train_toy(tmp_path), uninterrupted)
+
+
+def test_a_kill_while_saving_loses_one_state_only(uninterrupted, tmp_path, monkeypatch):
+    real = os.replace
+
+    def dying(source, target):
+        if Path(target).name == f"state-{9:07d}":
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(run_module.os, "replace", dying)
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path, save_minutes=0.0)
+    assert (tmp_path / "unfinished-state").exists()
+    monkeypatch.undo()
+    run = toy_run(settings(tmp_path))
+    assert run.step == 8
+    assert_same(train_toy(tmp_path), uninterrupted)
+    assert not (tmp_path / "unfinished-state").exists()
+
+
+def test_two_states_are_kept(tmp_path):
+    train_toy(tmp_path, max_steps=5, save_minutes=0.0)
+    states = sorted(path.name for path in tmp_path.glob("state-*"))
+    assert states == ["state-0000004", "state-0000005"]
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path):
+    first = train_toy(tmp_path, max_steps=4)
+    assert_same(train_toy(tmp_path, max_steps=4), first)
+
+
+@pytest.mark.parametrize("changed", [{"learning_rate": 0.5}, {"seed": 4}])
+def test_refuses_a_folder_of_a_run_with_other_settings(tmp_path, changed):
+    train_toy(tmp_path, max_steps=3)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=f"other settings .*{next(iter(changed))}: .*→"):
+        train_toy(tmp_path, max_steps=3, **changed)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_refuses_other_details_but_takes_tuples_for_lists(tmp_path):
+    toy_run(settings(tmp_path), data="a", layers=(1, 2))
+    toy_run(settings(tmp_path, max_steps=99, log_every=7), data="a", layers=(1, 2))
+    assert json.loads((tmp_path / "config.json").read_text())["max_steps"] == 99
+    with pytest.raises(ValueError, match="data: a → b"):
+        toy_run(settings(tmp_path), data="b", layers=(1, 2))
+
+
+def test_the_average_is_the_exponential_one_and_is_taken_back(tmp_path):
+    run = toy_run(settings(tmp_path, max_steps=12))
+    history = []
+    loss = toy_loss(run)
+
+    def watched(randomness):
+        history.append([p.detach().clone() for p in run.model.parameters()])
+        return loss(randomness)
+
+    run.train(watched)
+    final = [p.detach().clone() for p in run.model.parameters()]
+    expected = history[0]
+    for index, weights in enumerate([*history[1:], final]):
+        decay = min(1 - (1 + index) ** -0.75, 0.8)
+        expected = [decay * e + (1 - decay) * w for e, w in zip(expected, weights, strict=True)]
+    with averaged_weights(run) as model:
+        assert not model.training
+        for one, two in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(one.detach(), two, rtol=1e-5, atol=1e-6)
+        assert (model[0].weight - final[0]).abs().max() > 1e-4
+    assert run.model.training
+    for one, two in zip(run.model.parameters(), final, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_sheets_show_the_averaged_model(tmp_path):
+    run = toy_run(settings(tmp_path, max_steps=6))
+    seen = []
+
+    def sheet(path):
+        assert not torch.is_grad_enabled()
+        seen.append((path.name, run.model[0].weight.clone()))
+
+    run.train(toy_loss(run), sheet)
+    (name, weight) = seen[0]
+    assert name == "sheet-0000006.png"
+    with averaged_weights(run):
+        assert torch.equal(run.model[0].weight, weight)
+
+
+def test_the_learning_rate_rises_stays_and_falls(tmp_path):
+    run = toy_run(settings(tmp_path, max_steps=12, warmup_steps=4, decay_steps=4))
+    loss, rates = toy_loss(run), []
+
+    def watched(randomness):
+        rates.append([o.param_groups[0]["lr"] / 0.02 for o in run.optimizers])
+        return loss(randomness)
+
+    run.train(watched)
+    expected = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert rates == [pytest.approx([rate] * 2) for rate in expected]
+
+
+def test_stops_at_a_loss_that_is_not_finite(tmp_path):
+    run = toy_run(settings(tmp_path))
+
+    def loss(randomness):
+        return {"loss": run.model(randomness.randn(8, 4)).sum() / 0}
+
+    with pytest.raises(FloatingPointError, match="step 0"):
+        run.train(loss)
+    assert not list(tmp_path.glob("state-*"))
+
+
+def test_processes_share_one_batch():
+    def drawn(index, number):
+        randomness = StepRandomness(torch.Generator().manual_seed(5), index, number)
+        return randomness.randn(6, 2), randomness.rand(6), randomness.indices(100, 6)
+
+    whole, parts = drawn(0, 1), [drawn(index, 2) for index in range(2)]
+    for value, one, two in zip(whole, *parts, strict=True):
+        value, one, two = (torch.as_tensor(x) for x in (value, one, two))
+        assert torch.equal(value[0::2], one)
+        assert torch.equal(value[1::2], two)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"max_steps": 0}, "at least 1, got 0 and 8"),
+        ({"batch_size": 0}, "at least 1, got 24 and 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+    ],
+)
+def test_rejects_bad_settings(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message):
+        settings(tmp_path, **changed)
