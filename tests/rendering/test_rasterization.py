@@ -55,7 +55,7 @@ def closed_form_alphas(x: float, y: float, z: float, scale: float, opacity: floa
     scale=st.floats(1e-3, 1.0),
     opacity=st.floats(0.0, 1.0),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_one_gaussian_has_its_closed_form(backend, x, y, z, scale, opacity):
     gaussians = make_gaussians([x, y, z], [scale], [opacity], [RED])
     renders, alphas, meta = rasterize(gaussians, facing_camera(20, 20), backend=backend)
@@ -74,7 +74,7 @@ def test_one_gaussian_has_its_closed_form(backend, x, y, z, scale, opacity):
 def test_two_gaussians_composite_front_to_back(backend):
     both = make_gaussians([[0.1, 0, 3.0], [0.0, 0.1, 2.0]], [0.2, 0.15], [0.7, 0.6], [BLUE, RED])
     camera = facing_camera(20, 20)
-    back, front = (rasterize(both[[i]], camera, backend=backend)[1] for i in (0, 1))
+    back, front = (rasterize(both[i : i + 1], camera, backend=backend)[1] for i in (0, 1))
     back, front = (a.detach() for a in (back, front))
     renders, alphas, meta = rasterize(both, camera, backend=backend)
     behind = back * (1 - front)
@@ -146,7 +146,7 @@ def test_culls_outside_near_and_far(backend):
     camera = facing_camera(9, 9)
     alphas = [
         rasterize(gaussians, camera, backend=backend, near=near, far=far)[1][0, 4, 4, 0].item()
-        for near, far in ((0.6, 1.5), (0.6, 3), (0.4, 3), (1, 2), (3, 4))
+        for near, far in ((0.6, 1.5), (0.6, 3.0), (0.4, 3.0), (1.0, 2.0), (3.0, 4.0))
     ]
     expected = [1 - 0.5**n for n in (1, 2, 3, 2, 0)]
     torch.testing.assert_close(alphas, expected, **EXACT)
@@ -177,7 +177,7 @@ def test_views_are_independent(backend):
 
 
 @given(rotvec=st.lists(st.floats(-3, 3), min_size=3, max_size=3), shift=st.floats(-5, 5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_moving_the_world_changes_nothing(backend, rotvec, shift):
     gaussians, cameras = awkward_gaussians(60, seed=2), circling_cameras(2, 20, 12)
     turn = Rotation.from_rotvec(rotvec)
