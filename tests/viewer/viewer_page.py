@@ -90,6 +90,13 @@ class ViewerPage:
         data = self.page.locator("#viewer").screenshot()
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
+    def resize(self, width: int, height: int) -> None:
+        """Change the size of the viewer and let it draw."""
+        self.page.set_viewport_size({"width": width, "height": height + 60})
+        script = "(frame, [w, h]) => { frame.width = w; frame.height = h; }"
+        self.page.locator("#viewer").evaluate(script, [width, height])
+        self.page.wait_for_timeout(500)
+
     def frames_drawn(self) -> int:
         return self.page.evaluate(
             "() => document.getElementById('viewer').contentWindow.splatViewer.framesDrawn"

@@ -63,7 +63,7 @@ def _camera_constants(cameras: Cameras) -> Float[Tensor, "v 8"]:
     focals = cameras.Ks[:, [0, 1], [0, 1]]
     centers = cameras.Ks[:, :2, 2]
     size = focals.new_tensor([cameras.width, cameras.height])
-    margins = 0.31 * 0.5 * size / focals
+    margins = FRUSTUM_MARGIN * 0.5 * size / focals
     lows, highs = -(centers / focals + margins), (size - centers) / focals + margins
     slopes = torch.stack([lows, highs], dim=-1).flatten(1)  # x min, x max, y min, y max
     return torch.cat([focals, centers, slopes], dim=1)

@@ -182,6 +182,7 @@ export class ViewerApp implements Commands {
         this.#lastLoad = request;
         this.#lastEmbedded = embedded;
         this.#notices.setEmpty(false);
+        this.#notices.hideError();
         const start = performance.now();
         const progress = (
             stage: 'download' | 'prepare',

@@ -56,6 +56,8 @@ export class SurfaceInput {
     readonly #actions: InputActions;
     readonly #pointers = new Map<number, Held>();
     readonly #keys = new Set<string>();
+    /** Pressed since the last frame: a key that is down for less than a frame still counts. */
+    readonly #tapped = new Set<string>();
     #travelled = 0;
     #lastClick = { time: 0, x: 0, y: 0 };
     #fast = false;
@@ -169,6 +171,7 @@ export class SurfaceInput {
         if (usesKeyItself(event)) return;
         if (MOVE_KEYS.has(event.code)) {
             this.#keys.add(event.code);
+            this.#tapped.add(event.code);
             event.preventDefault();
         } else if (!event.altKey && this.#actions.shortcut(event.key, event.shiftKey)) {
             event.preventDefault();
@@ -182,9 +185,11 @@ export class SurfaceInput {
     }
 
     #applyKeys(seconds: number): void {
-        if (this.#keys.size === 0) return;
+        const down = new Set([...this.#keys, ...this.#tapped]);
+        this.#tapped.clear();
+        if (down.size === 0) return;
         const axis = (plus: string, minus: string) => {
-            return Number(this.#keys.has(plus)) - Number(this.#keys.has(minus));
+            return Number(down.has(plus)) - Number(down.has(minus));
         };
         const pace = seconds * (this.#fast ? FAST : 1) * (this.#slow ? SLOW : 1);
         const turn = TURN_PER_SECOND * seconds * (this.#slow ? SLOW : 1);

@@ -18,7 +18,6 @@ function start(): void {
     const app = new ViewerApp(root);
     window.splatViewer = app;
     const { requests, problem } = requestsFromAddress(new URL(window.location.href));
-    if (problem) app.fail(problem);
     const embedded = embeddedScene();
     if (embedded) {
         const load = requests.find((request): request is LoadMessage => request.type === 'load');
@@ -27,6 +26,7 @@ function start(): void {
     for (const request of requests) {
         if (!(embedded && request.type === 'load')) app.receive(request);
     }
+    if (problem) app.fail(problem);
 }
 
 /** The scene of a one-file export: base64 and JSON in inert script elements. */

@@ -46,9 +46,10 @@ export class Notices {
 
     /** `slim` is for a scene that replaces another: a strip at the top, nothing covered. */
     showProgress({ stage, received, total }: ProgressMessage, slim: boolean): void {
-        this.hideError();
-        this.#progress.hidden = false;
         this.#empty.hidden = true;
+        // What went wrong stays until it is read.
+        if (!this.#error.hidden) return;
+        this.#progress.hidden = false;
         this.#progress.classList.toggle('slim', slim);
         const known = total !== null && total > 0;
         const fraction = known ? Math.min(received / total, 1) : null;

@@ -105,13 +105,14 @@ test('panning by the canvas’ side shifts by what it shows at the focus', () =>
 });
 
 test('flying has one speed in all directions, in sizes of the scene', () => {
-    for (const direction of [
+    const directions: [number, number, number][] = [
         [0, 0, 1],
         [1, 1, 1],
-    ] as const) {
+    ];
+    for (const [right, up, forward] of directions) {
         const rig = newRig();
         rig.mode = 'fly';
-        rig.fly(...direction, SECOND);
+        rig.fly(right, up, forward, SECOND);
         rest(rig);
         assertClose([rig.view().pose.position.length()], [1], 1e-3);
     }
