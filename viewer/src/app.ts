@@ -50,6 +50,11 @@ declare const VIEWER_VERSION: string;
 
 /** Steps longer than this, after the tab slept, would throw the view around. */
 const MAX_STEP_SECONDS = 0.1;
+/** Below 20 pictures a second, this often in a row, graphics count as too slow. */
+const SLOW_FRAME_MS = 50;
+const SLOW_FRAMES = 3;
+/** The view has come to rest when it has not moved for this long. */
+const REST_MS = 200;
 const CLICK_REACH = 9;
 const TOUCH_REACH = 20;
 
@@ -99,6 +104,8 @@ export class ViewerApp implements Commands {
     #canvas: Size = { width: 1, height: 1 };
     #visible = true;
     #time = 0;
+    #lastMove = 0;
+    #slowFrames = 0;
     /** What the last frame showed, to draw and report only what changed. */
     #shown = '';
     #reported = '';
@@ -209,9 +216,10 @@ export class ViewerApp implements Commands {
             progress('prepare', bytes.length, bytes.length);
             await this.#takeCameras(cameras);
             if (loading.signal.aborted) return;
-            const color = this.#theme.colorOf(this.#background);
-            const stage = await Stage.create(this.#stages, file, color, (center, radius) => {
-                return this.#firstView(request, center, radius);
+            const stage = await Stage.create(this.#stages, file, {
+                background: this.#theme.colorOf(this.#background),
+                style: this.#splatStyle(),
+                view: (center, radius) => this.#firstView(request, center, radius),
             });
             if (loading.signal.aborted) return stage.destroy();
             this.#swap(stage, request);
@@ -312,8 +320,6 @@ export class ViewerApp implements Commands {
             stage.center,
             stage.radius,
         );
-        stage.setBackground(this.#theme.colorOf(this.#background));
-        stage.setStyle(this.#splatStyle());
         stage.onLost = () => this.fail(lostGraphics());
         stage.handle.events.on('canStartVR:changed', () => this.#render());
         stage.handle.events.on('canStartAR:changed', () => this.#render());
@@ -321,6 +327,8 @@ export class ViewerApp implements Commands {
         this.#shown = '';
         this.#notices.hideProgress();
         this.#update();
+        // Sharp a moment after the first picture, not before it.
+        this.#lastMove = performance.now();
         stage.reveal();
         previous?.destroy();
         this.#render();
@@ -622,27 +630,41 @@ export class ViewerApp implements Commands {
     #frame(time: number): void {
         requestAnimationFrame((next) => this.#frame(next));
         const seconds = Math.min((time - this.#time) / 1000, MAX_STEP_SECONDS);
+        const slow = time - this.#time > SLOW_FRAME_MS;
         this.#time = time;
         if (!this.#visible) return;
         this.#input.update(seconds);
         this.#advance(seconds);
         this.#rig.update(seconds);
-        this.#update();
+        this.#adaptResolution(this.#update(), slow, time);
         this.#reportSelection();
         this.#reportPose();
     }
 
-    /** Bring the screen up to date with the rig; nothing is drawn if nothing changed. */
-    #update(): void {
+    /** Coarse while the view moves and graphics cannot keep up, sharp again at rest. */
+    #adaptResolution(moved: boolean, slow: boolean, time: number): void {
+        if (moved) {
+            this.#lastMove = time;
+            this.#slowFrames = slow ? this.#slowFrames + 1 : 0;
+        }
+        if (this.#slowFrames >= SLOW_FRAMES) this.#stage?.setCoarse(true);
+        if (time - this.#lastMove < REST_MS) return;
+        this.#slowFrames = 0;
+        this.#stage?.setCoarse(false);
+    }
+
+    /** Bring the screen up to date with the rig; whether anything changed. */
+    #update(): boolean {
         const view = this.#rig.view();
         const key = `${this.#poseKey()} ${this.#canvas.width}×${this.#canvas.height}`;
-        if (key === this.#shown) return;
+        if (key === this.#shown) return false;
         this.#shown = key;
         this.#stage?.setView(view);
         const { hold, moving } = this.#rig;
         const looking = hold.kind === 'camera' && !moving ? hold.camera : null;
         this.#frustums.update(view, this.#canvas, looking);
         this.#updateCompare(looking);
+        return true;
     }
 
     #updateCompare(looking: number | null): void {

@@ -28,6 +28,14 @@ export interface PictureRequest extends Size {
     supersample: number;
 }
 
+/** How a scene looks from its first picture on. */
+export interface FirstLook {
+    background: Rgba;
+    style: SplatStyle;
+    /** The view to start from, told the middle and the radius of the scene. */
+    view: (center: Vec3, radius: number) => View;
+}
+
 /** Enough points for medians, few enough to go through at every step of the hand. */
 const MAX_SAMPLES = 8192;
 
@@ -60,7 +68,7 @@ export class Stage {
     readonly #layer: HTMLElement;
     readonly #handle: ViewerHandle;
     readonly #camera: Entity;
-    readonly #firstView: (center: Vec3, radius: number) => View;
+    readonly #look: FirstLook;
     #splats: Entity | null = null;
     #samples: Vec3[] = [];
     #center = new Vec3();
@@ -72,24 +80,17 @@ export class Stage {
     #lastRequest = 0;
 
     /**
-     * Build a scene in `container`, invisible until `reveal`.
+     * Build a scene in `container`, invisible until `reveal`; coarse at first, to be there sooner.
      *
-     * @param firstView the view to start from, told the middle and the radius of the scene
      * @throws ViewerError in words
      */
-    static async create(
-        container: HTMLElement,
-        file: SceneFile,
-        background: Rgba,
-        firstView: (center: Vec3, radius: number) => View,
-    ): Promise<Stage> {
+    static async create(container: HTMLElement, file: SceneFile, look: FirstLook): Promise<Stage> {
         const layer = document.createElement('div');
         layer.className = 'stage-layer';
         container.append(layer);
         try {
             const handle = await openViewer(layer, file);
-            const stage = new Stage(layer, handle, firstView);
-            stage.setBackground(background);
+            const stage = new Stage(layer, handle, look);
             await stage.#untilLoaded();
             return stage;
         } catch (error) {
@@ -98,19 +99,15 @@ export class Stage {
         }
     }
 
-    private constructor(
-        layer: HTMLElement,
-        handle: ViewerHandle,
-        firstView: (center: Vec3, radius: number) => View,
-    ) {
+    private constructor(layer: HTMLElement, handle: ViewerHandle, look: FirstLook) {
         this.#layer = layer;
         this.#handle = handle;
-        this.#firstView = firstView;
+        this.#look = look;
         const { app } = handle;
         this.#camera = app.root.findByName('camera') as Entity;
         // Their listeners sit on the window; our own follow the focus.
         handle.state.inputEnabled = false;
-        handle.state.performanceMode = false;
+        this.setCoarse(true);
         // The engine leaves out what is narrower than two pixels; a rasteriser does not.
         app.scene.gsplat.minPixelSize = 0;
         app.root.on('childinsert', (child: Entity) => this.#adopt(child));
@@ -122,6 +119,7 @@ export class Stage {
             this.#lastRequest = performance.now();
         });
         this.#setCameraProjection();
+        this.setBackground(look.background);
     }
 
     /** Called when the browser takes the graphics device away. */
@@ -155,6 +153,11 @@ export class Stage {
 
     reveal(): void {
         this.#layer.classList.add('shown');
+    }
+
+    /** Draw at half the resolution, which slow graphics need in order to keep up with the hand. */
+    setCoarse(coarse: boolean): void {
+        this.#handle.state.performanceMode = coarse;
     }
 
     destroy(): void {
@@ -238,9 +241,9 @@ export class Stage {
         this.#splats = child;
         this.#measure();
         child.gsplat.setWorkBufferModifier({ glsl: STYLE_SHADER });
-        this.setStyle({ size: 1, points: false, opacityCutoff: 0 });
         // Before the first picture: the splats are then sorted for the view they are shown from.
-        this.setView(this.#firstView(this.#center, this.#radius));
+        this.setView(this.#look.view(this.#center, this.#radius));
+        this.setStyle(this.#look.style);
     }
 
     #measure(): void {
@@ -332,6 +335,9 @@ async function openViewer(container: HTMLElement, file: SceneFile): Promise<View
             ui: false,
             nofx: true,
             noanim: true,
+            // Millions of splats; fixed, because otherwise it changes with the resolution and the
+            // engine goes through all splats again.
+            budget: 4,
         });
     } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
