@@ -262,16 +262,45 @@ def test_a_new_scene_takes_the_place_of_the_old_one(viewer):
     viewer.surface.press("b")
     viewer.page.wait_for_timeout(100)
     assert viewer.pose() is None or viewer.pose()["transform"] == before["transform"]
+    assert viewer.messages("error") == []
     viewer.send("clear")
     expect(viewer.frame.locator("canvas")).to_have_count(0)
     expect(viewer.button("View from camera 2")).to_be_visible()
+
+
+def test_a_double_click_makes_its_place_the_middle(viewer):
+    viewer.load("axes.ply", cameras=f"{viewer.site}/axes.json")
+    viewer.resize(480, 360)
+    viewer.page.mouse.dblclick(240 + 108, 180)
+    viewer.wait_for("pose", camera=None)
+    back = np.array(viewer.pose()["transform"])[:3, 2]
+    # The red ball stands at (1, 0, 4) before view 1, as seen from the origin.
+    np.testing.assert_allclose(-back, np.array([1, 0, 4]) / np.sqrt(17), atol=0.02)
+
+
+def test_says_that_the_graphics_card_was_taken_away(viewer):
+    viewer.load("axes.ply")
+    viewer.frame.locator("canvas").evaluate(
+        "c => c.getContext('webgl2').getExtension('WEBGL_lose_context').loseContext()"
+    )
+    viewer.wait_for("error", code="no-webgl", retry=True)
+    viewer.forget()
+    viewer.button("Try again").click()
+    viewer.wait_for("loaded")
 
 
 def test_cameras_show_before_there_is_a_scene(viewer, site_folder):
     cameras = json.loads((site_folder / "cloud.json").read_text())
     viewer.send("cameras", cameras=cameras, colors=["#010203"] * 4)
     expect(viewer.button("View from camera 4")).to_be_visible()
-    assert viewer.pose()["camera"] == 0
+    # From outside: from a camera there would be nothing to see.
+    assert viewer.pose()["camera"] is None
+    for index in range(4):
+        label = viewer.frame.locator(".frustums .label").nth(index)
+        box = label.bounding_box()
+        assert box is not None
+        assert 0 < box["x"] < WIDTH
+        assert 0 < box["y"] < HEIGHT
     colour = viewer.button("View from camera 4").evaluate(
         "e => getComputedStyle(e).backgroundColor"
     )

@@ -2,7 +2,7 @@
 
 import { Vec3 } from 'playcanvas';
 import { connect } from './bridge.ts';
-import { parseCameras, upOf, type ViewCamera } from './cameras.ts';
+import { extentOf, overviewOf, parseCameras, upOf, type ViewCamera } from './cameras.ts';
 import { FrameCompare } from './compare.ts';
 import { html } from './dom.ts';
 import { download } from './download.ts';
@@ -12,10 +12,12 @@ import {
     fovOnCanvas,
     lensFromFov,
     lensOnCanvas,
+    lookRotation,
     matrixFromPose,
     type Pose,
     poseFromMatrix,
     type Size,
+    type View,
 } from './geometry.ts';
 import { HelpSheet } from './help.ts';
 import { SurfaceInput } from './input.ts';
@@ -36,7 +38,7 @@ import type {
     ViewerMessage,
     ViewSettings,
 } from './protocol.ts';
-import { CameraRig, lookRotation, type View } from './rig.ts';
+import { CameraRig, type Hold } from './rig.ts';
 import { recogniseScene } from './scene_file.ts';
 import { SettingsPanel } from './settings_panel.ts';
 import { type Picture, Stage } from './stage.ts';
@@ -109,6 +111,7 @@ export class ViewerApp implements Commands {
     /** What the last frame showed, to draw and report only what changed. */
     #shown = '';
     #reported = '';
+    #overview = '';
     #selected: number | null = null;
 
     constructor(root: HTMLElement) {
@@ -258,11 +261,21 @@ export class ViewerApp implements Commands {
         colors: HexColor[] | undefined,
         keepView: boolean,
     ): Promise<void> {
-        const known = this.#cameras.length > 0 || this.#stage !== null;
+        const untouched = this.#cameras.length === 0 || this.#overview === this.#poseKey();
         await this.#takeCameras(this.#fetchCameras(source, colors));
         this.#surround();
-        if (this.#cameras.length > 0 && !(keepView && known)) this.#holdToCamera(0, !known);
+        if (this.#cameras.length > 0 && this.#stage === null) {
+            if (untouched || !keepView) this.#lookAtCameras();
+        } else if (this.#cameras.length > 0 && !keepView) {
+            this.#holdToCamera(0);
+        }
         this.#render();
+    }
+
+    /** Without a scene there is nothing to see from the cameras: look at them from behind. */
+    #lookAtCameras(): void {
+        this.#rig.show(overviewOf(this.#cameras), true);
+        this.#overview = this.#poseKey();
     }
 
     /** Cameras from a file or its address; undefined stands for those on screen. */
@@ -344,11 +357,8 @@ export class ViewerApp implements Commands {
     /** Tell the rig and the overlay how large the world is and which way is up. */
     #surround(): void {
         const stage = this.#stage;
-        const centers = this.#cameras.map((camera) => camera.pose.position);
-        const middle = new Vec3();
-        for (const center of centers) middle.add(center.clone().mulScalar(1 / centers.length));
-        const spread = Math.max(1, ...centers.map((center) => center.distance(middle)));
-        const radius = stage?.radius ?? spread;
+        const { middle, spread } = extentOf(this.#cameras);
+        const radius = stage?.radius ?? Math.max(1, spread);
         this.#rig.setSurroundings({
             center: stage?.center ?? middle,
             radius,
@@ -408,11 +418,10 @@ export class ViewerApp implements Commands {
     }
 
     #holdToPath(t: number, instant: boolean): void {
-        const camera = this.#path.cameraAt(t);
         this.#t = t;
-        if (camera !== null) this.#lastCamera = camera;
-        const hold =
-            camera === null ? { kind: 'path' as const, t } : { kind: 'camera' as const, camera };
+        this.#lastCamera = Math.round(t);
+        const camera = this.#path.cameraAt(t);
+        const hold: Hold = camera === null ? { kind: 'path', t } : { kind: 'camera', camera };
         this.#rig.holdTo(hold, this.#path.at(t), instant);
     }
 
@@ -448,22 +457,12 @@ export class ViewerApp implements Commands {
             t = Math.min(Math.max(t, 0), end);
             this.#direction = t >= end ? -1 : 1;
         }
-        this.#t = t;
         // With reduced motion the view steps from camera to camera instead of gliding.
-        this.#holdAlong(this.#rig.still ? Math.floor(t) : t);
+        this.#holdToPath(this.#rig.still ? Math.floor(t) : t, true);
+        this.#t = t;
         this.#reportPlayback();
         if (t === end && !this.#loop) this.#pause();
         this.#render();
-    }
-
-    #holdAlong(t: number): void {
-        const exact = this.#path.cameraAt(t);
-        if (exact !== null) this.#lastCamera = exact;
-        const hold =
-            exact === null
-                ? { kind: 'path' as const, t }
-                : { kind: 'camera' as const, camera: exact };
-        this.#rig.holdTo(hold, this.#path.at(t), true);
     }
 
     #setPose({ transform, fov }: SetPoseMessage): void {

@@ -1,8 +1,16 @@
 /** Cameras from a nerfstudio `transforms.json`. */
 
-import { Quat, Vec3 } from 'playcanvas';
+import { Vec3 } from 'playcanvas';
 import { ViewerError } from './errors.ts';
-import { axesOf, type Lens, type Pose, poseFromMatrix } from './geometry.ts';
+import {
+    axesOf,
+    type Lens,
+    lensFromFov,
+    lookRotation,
+    type Pose,
+    poseFromMatrix,
+    type View,
+} from './geometry.ts';
 import type { CameraFile, CameraFrame, HexColor, Intrinsics } from './protocol.ts';
 import { checkAgainstSchema } from './schema.ts';
 
@@ -105,9 +113,29 @@ export function upOf(cameras: readonly ViewCamera[]): Vec3 {
     return up;
 }
 
-/** Rotation that takes the stage's +y to `up`. */
-export function levelTo(up: Vec3): Quat {
-    return new Quat().setFromDirections(Vec3.UP, up);
+/** The mean of the cameras' centres, and the distance of the farthest one from it. */
+export function extentOf(cameras: readonly ViewCamera[]): { middle: Vec3; spread: number } {
+    const middle = new Vec3();
+    for (const { pose } of cameras) middle.add(pose.position.clone().mulScalar(1 / cameras.length));
+    const spread = Math.max(0, ...cameras.map(({ pose }) => pose.position.distance(middle)));
+    return { middle, spread };
+}
+
+/** A view of the cameras themselves, from behind and above, with all of them in it. */
+export function overviewOf(cameras: readonly ViewCamera[]): View {
+    const { middle, spread } = extentOf(cameras);
+    const up = upOf(cameras);
+    const forward = new Vec3();
+    for (const { pose } of cameras) forward.add(axesOf(pose.rotation).forward);
+    // Cameras that look in all directions have no common one; any is as good then.
+    if (forward.length() < 0.1 * cameras.length) forward.copy(Vec3.FORWARD);
+    const distance = 2.2 * Math.max(spread, 0.3);
+    const position = middle
+        .clone()
+        .sub(forward.normalize().mulScalar(distance))
+        .add(up.clone().mulScalar(0.6 * distance));
+    const rotation = lookRotation(new Vec3().sub2(middle, position), up);
+    return { pose: { position, rotation }, lens: lensFromFov(60) };
 }
 
 function lensOf(source: Intrinsics & Record<string, unknown>, name: string): Lens {

@@ -7,8 +7,7 @@
 import { Vec3 } from 'playcanvas';
 import type { ViewCamera } from './cameras.ts';
 import { setAttributes, svg } from './dom.ts';
-import { lensOnCanvas, type Size, toCamera } from './geometry.ts';
-import type { View } from './rig.ts';
+import { lensOnCanvas, type Size, toCamera, type View } from './geometry.ts';
 
 interface Point {
     x: number;

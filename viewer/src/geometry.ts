@@ -25,6 +25,11 @@ export interface Lens {
     height: number;
 }
 
+export interface View {
+    pose: Pose;
+    lens: Lens;
+}
+
 export interface Size {
     width: number;
     height: number;
@@ -172,4 +177,26 @@ export function projectPoint(
 export function toCamera(point: Vec3, pose: Pose): Vec3 {
     const inverse = new Quat().copy(pose.rotation).conjugate();
     return inverse.transformVector(new Vec3().sub2(point, pose.position), new Vec3());
+}
+
+/** Rotation that takes the stage's +y to `up`. */
+export function levelTo(up: Vec3): Quat {
+    return new Quat().setFromDirections(Vec3.UP, up);
+}
+
+/** Rotation of a camera that looks along `direction` with its top towards `up`. */
+export function lookRotation(direction: Vec3, up: Vec3): Quat {
+    const level = levelTo(up);
+    const local = new Quat().copy(level).conjugate().transformVector(direction, new Vec3());
+    const yaw = Math.atan2(-local.x, -local.z);
+    const pitch = Math.atan2(local.y, Math.hypot(local.x, local.z));
+    return level.mul(yawPitchRoll(yaw, pitch, 0));
+}
+
+/** Rotation about y, then about the turned x, then about the turned z; radians. */
+export function yawPitchRoll(yaw: number, pitch: number, roll: number): Quat {
+    const about = (axis: Vec3, angle: number) => {
+        return new Quat().setFromAxisAngle(axis, (angle * 180) / Math.PI);
+    };
+    return about(Vec3.UP, yaw).mul(about(Vec3.RIGHT, pitch)).mul(about(Vec3.BACK, roll));
 }

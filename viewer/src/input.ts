@@ -214,7 +214,7 @@ export class SurfaceInput {
     }
 
     #applyGamepad(seconds: number): void {
-        for (const pad of navigator.getGamepads?.() ?? []) {
+        for (const pad of this.#gamepads()) {
             if (pad?.mapping !== 'standard') continue;
             const axis = (index: number) => {
                 const value = pad.axes[index] ?? 0;
@@ -226,6 +226,19 @@ export class SurfaceInput {
             const turn = TURN_PER_SECOND * seconds;
             if (axis(2) || axis(3)) this.#rig.turn(-axis(2) * turn, -axis(3) * turn);
             this.#pressGamepadButtons(pad);
+        }
+    }
+
+    #gamepadsAllowed = true;
+
+    /** A page may be framed where gamepads are not allowed; asking for them is an error there. */
+    #gamepads(): readonly (Gamepad | null)[] {
+        if (!this.#gamepadsAllowed) return [];
+        try {
+            return navigator.getGamepads();
+        } catch {
+            this.#gamepadsAllowed = false;
+            return [];
         }
     }
 

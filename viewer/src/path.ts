@@ -2,12 +2,7 @@
 
 import { Quat, Vec3 } from 'playcanvas';
 import type { ViewCamera } from './cameras.ts';
-import type { Lens, Pose } from './geometry.ts';
-
-export interface PathView {
-    pose: Pose;
-    lens: Lens;
-}
+import type { Lens, View } from './geometry.ts';
 
 /**
  * Positions are in units of cameras: `i` is camera i itself. Between, the centres follow a natural
@@ -38,7 +33,7 @@ export class CameraPath {
     }
 
     /** View at a position; positions beyond an end are that end's. */
-    at(t: number): PathView {
+    at(t: number): View {
         if (this.end < 0) throw new RangeError('a path without cameras has no views');
         const where = Math.min(Math.max(t, 0), this.end);
         const [x, y, z, qx, qy, qz, qw] = this.#splines.map((spline) => spline.at(where)) as [

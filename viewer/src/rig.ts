@@ -4,17 +4,20 @@
  */
 
 import { Quat, Vec3 } from 'playcanvas';
-import { levelTo } from './cameras.ts';
 import {
     axesOf,
     centredLens,
     clonePose,
     type Lens,
     lensFromFov,
+    levelTo,
+    lookRotation,
     mixLenses,
     mixPoses,
     type Pose,
     type Size,
+    type View,
+    yawPitchRoll,
 } from './geometry.ts';
 import type { NavigationMode } from './protocol.ts';
 
@@ -23,11 +26,6 @@ export type Hold =
     | { kind: 'free' }
     | { kind: 'camera'; camera: number }
     | { kind: 'path'; t: number };
-
-export interface View {
-    pose: Pose;
-    lens: Lens;
-}
 
 /** The world as far as moving in it goes, in stage units. */
 export interface Surroundings {
@@ -67,8 +65,6 @@ export class CameraRig {
     mode: NavigationMode = 'orbit';
     /** Without glides and transitions, for people who asked their system for reduced motion. */
     still = false;
-    /** Factor on the fly speed. */
-    speed = 1;
 
     #surroundings: Surroundings = {
         center: new Vec3(),
@@ -191,7 +187,7 @@ export class CameraRig {
     fly(right: number, up: number, forward: number, seconds: number): void {
         this.release();
         const length = Math.max(1, Math.hypot(right, up, forward));
-        const step = (FLY_SPEED * this.speed * this.radius * seconds) / length;
+        const step = (FLY_SPEED * this.radius * seconds) / length;
         this.#translate(right * step, up * step, forward * step);
     }
 
@@ -303,23 +299,6 @@ export class CameraRig {
         const { forward } = axesOf(this.#rotationOf(state));
         return forward.mulScalar(state.distance).add(state.position);
     }
-}
-
-/** Rotation of a camera that looks along `direction` with its top towards `up`. */
-export function lookRotation(direction: Vec3, up: Vec3): Quat {
-    const level = levelTo(up);
-    const local = new Quat().copy(level).conjugate().transformVector(direction, new Vec3());
-    const yaw = Math.atan2(-local.x, -local.z);
-    const pitch = Math.atan2(local.y, Math.hypot(local.x, local.z));
-    return level.mul(yawPitchRoll(yaw, pitch, 0));
-}
-
-/** Rotation about y, then about the turned x, then about the turned z; radians. */
-function yawPitchRoll(yaw: number, pitch: number, roll: number): Quat {
-    const about = (axis: Vec3, angle: number) => {
-        return new Quat().setFromAxisAngle(axis, (angle * 180) / Math.PI);
-    };
-    return about(Vec3.UP, yaw).mul(about(Vec3.RIGHT, pitch)).mul(about(Vec3.BACK, roll));
 }
 
 /** Towards a value, and there exactly once the rest is invisible. */

@@ -4,8 +4,7 @@ import { defaultSettings } from '@playcanvas/supersplat-viewer/settings';
 import { createViewer, type ViewerHandle } from '@playcanvas/supersplat-viewer/viewer';
 import { Color, type Entity, type Mat4, Vec3, WORKBUFFER_UPDATE_ONCE } from 'playcanvas';
 import { ViewerError } from './errors.ts';
-import { type Pose, type Size, setProjection, toCamera, turnPoint } from './geometry.ts';
-import type { View } from './rig.ts';
+import { type Pose, type Size, setProjection, toCamera, turnPoint, type View } from './geometry.ts';
 import type { SceneFile } from './scene_file.ts';
 
 /** How splats are drawn. */

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Quat, Vec3 } from 'playcanvas';
-import { colorOf, parseCameras, upOf, type ViewCamera } from '../src/cameras.ts';
+import { colorOf, overviewOf, parseCameras, upOf, type ViewCamera } from '../src/cameras.ts';
 import { ViewerError } from '../src/errors.ts';
 import { inkOn } from '../src/frustums.ts';
-import { lookRotation } from '../src/rig.ts';
+import { lookRotation, projectPoint } from '../src/geometry.ts';
 import { assertClose, entries } from './close.ts';
 
 const BASE = 'http://127.0.0.1/scene/transforms.json';
@@ -97,4 +97,21 @@ test('cameras with one heading share their own upward direction', () => {
     const cameras = lookingAt(new Vec3(0, 0, -5), [new Vec3(), new Vec3(0, 0, -1)], up);
     assertClose(entries(upOf(cameras)), [0, 1, 0], 1e-5);
     assertClose(entries(upOf([])), [0, 1, 0]);
+});
+
+test('the overview has every camera in the picture', () => {
+    const canvas = { width: 400, height: 300 };
+    const around = [0, 90, 180, 270].map((degrees) => {
+        const angle = (degrees * Math.PI) / 180;
+        return new Vec3(2 * Math.sin(angle), 0.5, 2 * Math.cos(angle));
+    });
+    const onTheSpot = [new Vec3(1, 1, 1), new Vec3(1, 1, 1)];
+    for (const positions of [around, onTheSpot]) {
+        const cameras = lookingAt(new Vec3(), positions, Vec3.UP);
+        const { pose, lens } = overviewOf(cameras);
+        for (const camera of cameras) {
+            const seen = projectPoint(camera.pose.position, pose, lens, canvas);
+            assert.ok(seen && seen.x > 20 && seen.x < 380 && seen.y > 20 && seen.y < 280);
+        }
+    }
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Quat, Vec3 } from 'playcanvas';
-import { axesOf, lensFromFov } from '../src/geometry.ts';
-import { CameraRig, lookRotation, type View } from '../src/rig.ts';
+import { axesOf, lensFromFov, lookRotation, type View } from '../src/geometry.ts';
+import { CameraRig } from '../src/rig.ts';
 import { angleBetween, assertClose, entries } from './close.ts';
 
 const FOCUS = new Vec3(0, 0, -4);
