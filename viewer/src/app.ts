@@ -2,17 +2,18 @@
 
 import { Vec3 } from 'playcanvas';
 import { connect } from './bridge.ts';
-import { extentOf, overviewOf, parseCameras, upOf, type ViewCamera } from './cameras.ts';
+import { fetchCameras } from './camera_source.ts';
+import { extentOf, overviewOf, upOf, type ViewCamera } from './cameras.ts';
 import { FrameCompare } from './compare.ts';
 import { html } from './dom.ts';
 import { download } from './download.ts';
-import { ViewerError } from './errors.ts';
+import { asViewerError, ViewerError } from './errors.ts';
 import { FrustumOverlay } from './frustums.ts';
 import {
     fovOnCanvas,
+    frontView,
     lensFromFov,
     lensOnCanvas,
-    lookRotation,
     matrixFromPose,
     type Pose,
     poseFromMatrix,
@@ -21,6 +22,7 @@ import {
 } from './geometry.ts';
 import { HelpSheet } from './help.ts';
 import { SurfaceInput } from './input.ts';
+import { Navigation } from './navigation.ts';
 import { Notices } from './notices.ts';
 import { CameraPath } from './path.ts';
 import type {
@@ -30,7 +32,6 @@ import type {
     HexColor,
     HostMessage,
     LoadMessage,
-    PlayMessage,
     ScreenshotMessage,
     SetPoseMessage,
     Theme,
@@ -38,9 +39,10 @@ import type {
     ViewerMessage,
     ViewSettings,
 } from './protocol.ts';
-import { CameraRig, type Hold } from './rig.ts';
+import { ResolutionGovernor } from './resolution.ts';
 import { recogniseScene } from './scene_file.ts';
 import { SettingsPanel } from './settings_panel.ts';
+import { runShortcut } from './shortcuts.ts';
 import { type Picture, Stage } from './stage.ts';
 import { type Commands, DEFAULT_VIEW, type UiState } from './state.ts';
 import { ThemeSwitch } from './theme.ts';
@@ -52,11 +54,6 @@ declare const VIEWER_VERSION: string;
 
 /** Steps longer than this, after the tab slept, would throw the view around. */
 const MAX_STEP_SECONDS = 0.1;
-/** Below 20 pictures a second, this often in a row, graphics count as too slow. */
-const SLOW_FRAME_MS = 50;
-const SLOW_FRAMES = 3;
-/** The view has come to rest when it has not moved for this long. */
-const REST_MS = 200;
 const CLICK_REACH = 9;
 const TOUCH_REACH = 20;
 
@@ -74,7 +71,9 @@ export class ViewerApp implements Commands {
     readonly #root: HTMLElement;
     readonly #stages = html('div', { class: 'stages', 'aria-hidden': 'true' });
     readonly #surface: HTMLElement;
-    readonly #rig = new CameraRig();
+    readonly #navigation = new Navigation(() => this.#reportPlayback());
+    readonly #rig = this.#navigation.rig;
+    readonly #resolution = new ResolutionGovernor();
     readonly #input: SurfaceInput;
     readonly #frustums = new FrustumOverlay();
     readonly #compare: FrameCompare;
@@ -91,23 +90,12 @@ export class ViewerApp implements Commands {
     #loading: AbortController | null = null;
     #lastLoad: LoadMessage | null = null;
     #lastEmbedded: EmbeddedScene | null = null;
-    #cameras: ViewCamera[] = [];
-    #path = new CameraPath([]);
-    #startView: View | null = null;
-    #t = 0;
-    #playing = false;
-    #direction = 1;
-    #loop = false;
-    #speed = 1;
-    #lastCamera = 0;
     #view: Required<ViewSettings> = { ...DEFAULT_VIEW };
     #background: Background = 'theme';
     #themeName: Theme = 'auto';
     #canvas: Size = { width: 1, height: 1 };
     #visible = true;
     #time = 0;
-    #lastMove = 0;
-    #slowFrames = 0;
     /** What the last frame showed, to draw and report only what changed. */
     #shown = '';
     #reported = '';
@@ -135,7 +123,7 @@ export class ViewerApp implements Commands {
             click: (x, y, touch) => this.#click(x, y, touch ? TOUCH_REACH : CLICK_REACH),
             doubleClick: (x, y) => this.#focusOn(x, y),
             hover: (x, y) => this.#hover(x, y),
-            shortcut: (key, shift) => this.#shortcut(key, shift),
+            shortcut: (key, shift) => runShortcut(key, shift, this, this.#uiState()),
             ownsWheel: () => window.parent === window || root.contains(document.activeElement),
             wheelIgnored: () => this.#notices.note('Click the scene first to zoom with the wheel.'),
         });
@@ -164,9 +152,9 @@ export class ViewerApp implements Commands {
         cameras: ({ cameras, colors, keepView = true }) => {
             void this.#loadCameras(cameras, colors, keepView);
         },
-        gotoCamera: ({ camera, instant }) => this.#holdToCamera(camera, instant),
-        play: (message) => this.#play(message),
-        pause: () => this.#pause(),
+        gotoCamera: ({ camera, instant }) => this.gotoCamera(camera, instant),
+        play: (message) => this.#navigation.play(message),
+        pause: () => this.#navigation.pause(),
         seek: ({ t }) => this.seek(t),
         setPose: (message) => this.#setPose(message),
         reset: () => this.reset(),
@@ -204,12 +192,8 @@ export class ViewerApp implements Commands {
             this.#send(message);
         };
         try {
-            const cameras = this.#fetchCameras(
-                embedded?.cameras ?? request.cameras,
-                request.colors,
-            );
-            // Cameras are awaited after the scene; until then a failure of theirs waits too.
-            cameras.catch(() => {});
+            const cameras = this.#camerasFor(embedded?.cameras ?? request.cameras, request.colors);
+            progress('download', 0, null);
             const onProgress = (received: number, total: number | null) => {
                 progress('download', received, total);
             };
@@ -217,15 +201,15 @@ export class ViewerApp implements Commands {
                 embedded?.bytes ?? (await download(request.content, onProgress, loading.signal));
             const file = recogniseScene(bytes);
             progress('prepare', bytes.length, bytes.length);
-            await this.#takeCameras(cameras);
+            const next = await cameras;
             if (loading.signal.aborted) return;
             const stage = await Stage.create(this.#stages, file, {
                 background: this.#theme.colorOf(this.#background),
                 style: this.#splatStyle(),
-                view: (center, radius) => this.#firstView(request, center, radius),
+                view: (center, radius) => this.#firstView(request, next, center, radius),
             });
             if (loading.signal.aborted) return stage.destroy();
-            this.#swap(stage, request);
+            this.#swap(stage, next, request);
             await nextPaint();
             this.#send({
                 v: 1,
@@ -233,7 +217,7 @@ export class ViewerApp implements Commands {
                 content: request.content,
                 splats: stage.splats,
                 bytes: bytes.length,
-                cameras: this.#cameras.length,
+                cameras: next.length,
                 seconds: (performance.now() - start) / 1000,
             });
         } catch (error) {
@@ -262,12 +246,12 @@ export class ViewerApp implements Commands {
         keepView: boolean,
     ): Promise<void> {
         const untouched = this.#cameras.length === 0 || this.#overview === this.#poseKey();
-        await this.#takeCameras(this.#fetchCameras(source, colors));
+        this.#useCameras(await this.#camerasFor(source, colors));
         this.#surround();
         if (this.#cameras.length > 0 && this.#stage === null) {
             if (untouched || !keepView) this.#lookAtCameras();
         } else if (this.#cameras.length > 0 && !keepView) {
-            this.#holdToCamera(0);
+            this.gotoCamera(0);
         }
         this.#render();
     }
@@ -278,80 +262,63 @@ export class ViewerApp implements Commands {
         this.#overview = this.#poseKey();
     }
 
-    /** Cameras from a file or its address; undefined stands for those on screen. */
-    async #fetchCameras(
+    /** Never rejects: without its cameras, a scene can still be walked through. */
+    async #camerasFor(
         source: string | CameraFile | null | undefined,
         colors: HexColor[] | undefined,
-    ): Promise<ViewCamera[]> {
+    ): Promise<readonly ViewCamera[]> {
         if (source === undefined) return this.#cameras;
-        if (source === null) return [];
-        if (typeof source !== 'string') return parseCameras(source, document.baseURI, colors);
-        const url = new URL(source, document.baseURI).href;
-        const bytes = await download(url, () => {}, new AbortController().signal);
-        let file: unknown;
         try {
-            file = JSON.parse(new TextDecoder().decode(bytes));
-        } catch {
-            throw new ViewerError('bad-cameras', 'The camera file cannot be used: it is not JSON.');
+            return await fetchCameras(source, colors);
+        } catch (error) {
+            this.fail(asViewerError(error));
+            return [];
         }
-        return parseCameras(file, url, colors);
     }
 
-    /** Show cameras once they are there; without them, a scene can still be walked through. */
-    async #takeCameras(coming: Promise<ViewCamera[]>): Promise<void> {
-        try {
-            const cameras = await coming;
-            if (cameras === this.#cameras) return;
-            this.#cameras = cameras;
-        } catch (error) {
-            this.#cameras = [];
-            this.fail(asViewerError(error));
-        }
-        this.#path = new CameraPath(this.#cameras);
-        this.#pause();
-        this.#t = Math.min(this.#t, Math.max(this.#path.end, 0));
-        this.#lastCamera = Math.min(this.#lastCamera, Math.max(this.#path.end, 0));
-        this.#frustums.setCameras(this.#cameras);
-        if (this.#rig.hold.kind !== 'free') this.#rig.release();
+    get #cameras(): readonly ViewCamera[] {
+        return this.#navigation.cameras;
+    }
+
+    #useCameras(cameras: readonly ViewCamera[]): void {
+        if (cameras === this.#cameras) return;
+        this.#navigation.useCameras(cameras);
+        this.#frustums.setCameras(cameras);
         this.#shown = '';
     }
 
     /** Where to look from first, before anything is on screen. */
-    #firstView(request: LoadMessage, center: Vec3, radius: number): View {
-        if (request.keepView && this.#stage) return this.#rig.view();
-        if (this.#path.end < 0) return viewOf(center, radius);
-        return this.#path.at(request.t ?? request.camera ?? 0);
+    #firstView(
+        { keepView, t, camera }: LoadMessage,
+        cameras: readonly ViewCamera[],
+        center: Vec3,
+        radius: number,
+    ): View {
+        if (keepView && this.#stage) return this.#rig.view();
+        return cameras.length > 0
+            ? new CameraPath(cameras).at(t ?? camera ?? 0)
+            : frontView(center, radius);
     }
 
-    #swap(stage: Stage, request: LoadMessage): void {
+    #swap(stage: Stage, cameras: readonly ViewCamera[], request: LoadMessage): void {
         const previous = this.#stage;
         const keep = request.keepView === true && previous !== null;
         this.#stage = stage;
+        this.#useCameras(cameras);
         this.#surround();
-        this.#startView = this.#firstView(
-            { ...request, keepView: false },
-            stage.center,
-            stage.radius,
-        );
+        const start = request.t ?? request.camera ?? 0;
+        this.#navigation.setStart(start, frontView(stage.center, stage.radius));
         stage.onLost = () => this.fail(lostGraphics());
         stage.handle.events.on('canStartVR:changed', () => this.#render());
         stage.handle.events.on('canStartAR:changed', () => this.#render());
-        if (!keep) this.#goToStart(request);
+        if (!keep) this.#navigation.reset(true);
         this.#shown = '';
         this.#notices.hideProgress();
         this.#update();
-        // Sharp a moment after the first picture, not before it.
-        this.#lastMove = performance.now();
+        this.#resolution.restart(performance.now());
         stage.reveal();
         previous?.destroy();
         this.#render();
-    }
-
-    #goToStart({ t, camera }: LoadMessage): void {
-        const position = t ?? camera ?? 0;
-        this.#pause();
-        if (this.#path.end >= 0) this.#holdToPath(Math.min(position, this.#path.end), true);
-        else if (this.#startView) this.#rig.show(this.#startView, true);
     }
 
     /** Tell the rig and the overlay how large the world is and which way is up. */
@@ -372,101 +339,36 @@ export class ViewerApp implements Commands {
     // -----------------------------------------------------------------------------------------
     // Views
 
-    gotoCamera(camera: number): void {
-        this.#holdToCamera(camera);
+    gotoCamera(camera: number, instant = false): void {
+        if (camera <= this.#navigation.end) {
+            this.#navigation.gotoCamera(camera, instant);
+            this.#render();
+            return;
+        }
+        const message = `There is no camera ${camera + 1}; the scene has ${this.#cameras.length}.`;
+        this.fail(new ViewerError('bad-message', message));
     }
 
     backToCamera(): void {
-        this.#holdToCamera(this.#lastCamera);
+        this.gotoCamera(this.#navigation.lastCamera);
     }
 
     togglePlaying(): void {
-        if (this.#playing) this.#pause();
-        else this.#play({ v: 1, type: 'play' });
+        if (this.#navigation.playing) this.#navigation.pause();
+        else this.#navigation.play();
     }
 
     seek(t: number): void {
-        if (this.#path.end < 0) return;
-        this.#pause();
-        this.#holdToPath(Math.min(t, this.#path.end), true);
-        this.#reportPlayback();
-        this.#render();
+        this.#navigation.seek(t);
     }
 
     reset(): void {
-        this.#pause();
-        if (this.#path.end >= 0) this.#holdToPath(this.#startPosition(), false);
-        else if (this.#startView) this.#rig.show(this.#startView);
-        this.#render();
-    }
-
-    #startPosition(): number {
-        const { t, camera } = this.#lastLoad ?? {};
-        return Math.min(t ?? camera ?? 0, this.#path.end);
-    }
-
-    #holdToCamera(camera: number, instant = false): void {
-        if (camera > this.#path.end) {
-            const count = this.#cameras.length;
-            const message = `There is no camera ${camera + 1}; the scene has ${count}.`;
-            this.fail(new ViewerError('bad-message', message));
-            return;
-        }
-        this.#pause();
-        this.#holdToPath(camera, instant);
-        this.#render();
-    }
-
-    #holdToPath(t: number, instant: boolean): void {
-        this.#t = t;
-        this.#lastCamera = Math.round(t);
-        const camera = this.#path.cameraAt(t);
-        const hold: Hold = camera === null ? { kind: 'path', t } : { kind: 'camera', camera };
-        this.#rig.holdTo(hold, this.#path.at(t), instant);
-    }
-
-    #play({ loop = false, speed = 1 }: PlayMessage): void {
-        if (this.#path.end < 1) return;
-        if (this.#t >= this.#path.end) this.#t = 0;
-        this.#playing = true;
-        this.#direction = 1;
-        this.#loop = loop;
-        this.#speed = speed;
-        this.#holdToPath(this.#t, this.#rig.hold.kind !== 'free');
-        this.#reportPlayback();
-        this.#render();
-    }
-
-    #pause(): void {
-        if (!this.#playing) return;
-        this.#playing = false;
-        this.#reportPlayback();
-        this.#render();
-    }
-
-    #advance(seconds: number): void {
-        if (!this.#playing) return;
-        if (this.#rig.hold.kind === 'free') {
-            this.#pause();
-            return;
-        }
-        if (this.#rig.moving) return;
-        const end = this.#path.end;
-        let t = this.#t + this.#direction * this.#speed * seconds;
-        if (t >= end || t <= 0) {
-            t = Math.min(Math.max(t, 0), end);
-            this.#direction = t >= end ? -1 : 1;
-        }
-        // With reduced motion the view steps from camera to camera instead of gliding.
-        this.#holdToPath(this.#rig.still ? Math.floor(t) : t, true);
-        this.#t = t;
-        this.#reportPlayback();
-        if (t === end && !this.#loop) this.#pause();
+        this.#navigation.reset();
         this.#render();
     }
 
     #setPose({ transform, fov }: SetPoseMessage): void {
-        this.#pause();
+        this.#navigation.pause();
         const lens = fov === undefined ? this.#rig.view().lens : lensFromFov(fov);
         this.#rig.show({ pose: poseFromMatrix(transform), lens }, true);
         this.#update();
@@ -483,7 +385,7 @@ export class ViewerApp implements Commands {
 
     #click(x: number, y: number, reach: number): void {
         const camera = this.#frustums.hit({ x, y }, reach);
-        if (camera !== null) this.#holdToCamera(camera);
+        if (camera !== null) this.gotoCamera(camera);
     }
 
     #hover(x: number, y: number): void {
@@ -516,7 +418,7 @@ export class ViewerApp implements Commands {
         this.#rig.mode = this.#view.mode;
         this.#frustums.setVisible(this.#view.frustums);
         this.#stage?.setStyle(this.#splatStyle());
-        if (opening && this.#path.end >= 0 && this.#rig.hold.kind !== 'camera') this.backToCamera();
+        if (opening && this.#navigation.camera === null) this.backToCamera();
         this.#shown = '';
         this.#render();
     }
@@ -594,8 +496,8 @@ export class ViewerApp implements Commands {
     }
 
     async #capture(request: CaptureMessage): Promise<Picture> {
-        if (request.t > this.#path.end) {
-            const end = this.#path.end;
+        const { end } = this.#navigation;
+        if (request.t > end) {
             throw new ViewerError(
                 'capture-failed',
                 `The path ends at ${end}, not at ${request.t}.`,
@@ -629,27 +531,14 @@ export class ViewerApp implements Commands {
     #frame(time: number): void {
         requestAnimationFrame((next) => this.#frame(next));
         const seconds = Math.min((time - this.#time) / 1000, MAX_STEP_SECONDS);
-        const slow = time - this.#time > SLOW_FRAME_MS;
         this.#time = time;
         if (!this.#visible) return;
         this.#input.update(seconds);
-        this.#advance(seconds);
-        this.#rig.update(seconds);
-        this.#adaptResolution(this.#update(), slow, time);
+        this.#navigation.advance(seconds);
+        this.#resolution.frame(time, this.#update());
+        this.#stage?.setCoarse(this.#resolution.coarse);
         this.#reportSelection();
         this.#reportPose();
-    }
-
-    /** Coarse while the view moves and graphics cannot keep up, sharp again at rest. */
-    #adaptResolution(moved: boolean, slow: boolean, time: number): void {
-        if (moved) {
-            this.#lastMove = time;
-            this.#slowFrames = slow ? this.#slowFrames + 1 : 0;
-        }
-        if (this.#slowFrames >= SLOW_FRAMES) this.#stage?.setCoarse(true);
-        if (time - this.#lastMove < REST_MS) return;
-        this.#slowFrames = 0;
-        this.#stage?.setCoarse(false);
     }
 
     /** Bring the screen up to date with the rig; whether anything changed. */
@@ -659,10 +548,9 @@ export class ViewerApp implements Commands {
         if (key === this.#shown) return false;
         this.#shown = key;
         this.#stage?.setView(view);
-        const { hold, moving } = this.#rig;
-        const looking = hold.kind === 'camera' && !moving ? hold.camera : null;
-        this.#frustums.update(view, this.#canvas, looking);
-        this.#updateCompare(looking);
+        const held = this.#rig.hold.kind !== 'free';
+        this.#frustums.update(view, this.#canvas, this.#navigation.looking, held);
+        this.#updateCompare(this.#navigation.looking);
         return true;
     }
 
@@ -685,8 +573,7 @@ export class ViewerApp implements Commands {
     }
 
     #reportSelection(): void {
-        const { hold } = this.#rig;
-        const selected = hold.kind === 'camera' ? hold.camera : null;
+        const selected = this.#navigation.camera;
         if (selected === this.#selected) return;
         this.#selected = selected;
         this.#send({ v: 1, type: 'cameraSelected', camera: selected });
@@ -698,19 +585,20 @@ export class ViewerApp implements Commands {
         if (key === this.#reported) return;
         this.#reported = key;
         const { pose, lens } = this.#rig.view();
-        const { hold, moving } = this.#rig;
         this.#send({
             v: 1,
             type: 'pose',
             transform: matrixFromPose(pose),
             fov: fovOnCanvas(lens, this.#canvas),
             mode: this.#view.mode,
-            camera: hold.kind === 'camera' && !moving ? hold.camera : null,
+            camera: this.#navigation.looking,
         });
     }
 
     #reportPlayback(): void {
-        this.#send({ v: 1, type: 'playback', playing: this.#playing, t: this.#t });
+        const { playing, t } = this.#navigation;
+        this.#send({ v: 1, type: 'playback', playing, t });
+        this.#render();
     }
 
     #reportView(): void {
@@ -721,42 +609,9 @@ export class ViewerApp implements Commands {
     // -----------------------------------------------------------------------------------------
     // Around it
 
-    #shortcut(key: string, shift: boolean): boolean {
-        const action = this.#shortcuts()[key.length === 1 ? key.toLowerCase() : key];
-        const camera = /^[1-9]$/.test(key) ? Number(key) - 1 : null;
-        if (camera !== null && camera <= this.#path.end) this.gotoCamera(camera);
-        else if (action && (!shift || key === '?')) action();
-        else return false;
-        return true;
-    }
-
-    #shortcuts(): Record<string, () => void> {
-        const { view, last } = { view: this.#view, last: this.#lastCamera };
-        const hasCameras = this.#path.end >= 0;
-        const whenCameras = (action: () => void) => () => {
-            if (hasCameras) action();
-        };
-        return {
-            ' ': () => this.togglePlaying(),
-            '[': whenCameras(() => this.gotoCamera(Math.max(last - 1, 0))),
-            ']': whenCameras(() => this.gotoCamera(Math.min(last + 1, this.#path.end))),
-            b: whenCameras(() => this.backToCamera()),
-            c: whenCameras(() => this.setView({ compare: !view.compare })),
-            x: () => this.setView({ frustums: !view.frustums }),
-            p: () => this.setView({ points: !view.points }),
-            o: () => this.setView({ mode: 'orbit' }),
-            f: () => this.setView({ mode: 'fly' }),
-            r: () => this.reset(),
-            m: () => this.toggleSettings(),
-            l: () => this.toggleFullscreen(),
-            '?': () => this.showHelp(),
-            Escape: () => this.#escape(),
-        };
-    }
-
-    #escape(): void {
+    escape(): void {
         if (!this.#settings.element.hidden) this.toggleSettings();
-        else this.#pause();
+        else this.#navigation.pause();
     }
 
     #assemble(): void {
@@ -808,18 +663,18 @@ export class ViewerApp implements Commands {
     }
 
     #uiState(): UiState {
-        const { hold } = this.#rig;
+        const { camera, lastCamera, playing, t } = this.#navigation;
         const stage = this.#stage;
         return {
             view: this.#view,
             background: this.#background,
             theme: this.#themeName,
-            camera: hold.kind === 'camera' ? hold.camera : null,
-            lastCamera: this.#lastCamera,
+            camera,
+            lastCamera,
             colors: this.#cameras.map(({ color }) => color),
             hasFrame: this.#cameras.some(({ frame }) => frame !== null),
-            playing: this.#playing,
-            t: this.#t,
+            playing,
+            t,
             hasScene: stage !== null,
             splats: stage?.splats ?? 0,
             fullscreen: document.fullscreenElement !== null,
@@ -842,22 +697,9 @@ export class ViewerApp implements Commands {
     }
 }
 
-/** A view of a scene that came without cameras: from the front, slightly above. */
-function viewOf(center: Vec3, radius: number): View {
-    const position = new Vec3(0, 0.35, -2.4).mulScalar(radius).add(center);
-    const rotation = lookRotation(new Vec3().sub2(center, position), Vec3.UP);
-    return { pose: { position, rotation }, lens: lensFromFov(60) };
-}
-
 function lostGraphics(): ViewerError {
     const message = 'The browser took the graphics card away. Try again, or close other 3D pages.';
     return new ViewerError('no-webgl', message, true);
-}
-
-function asViewerError(error: unknown): ViewerError {
-    if (error instanceof ViewerError) return error;
-    const reason = error instanceof Error ? error.message : String(error);
-    return new ViewerError('damaged', `Something unexpected happened: ${reason}.`, true);
 }
 
 /** Resolves once the next picture is on screen. */

@@ -129,7 +129,7 @@ export function overviewOf(cameras: readonly ViewCamera[]): View {
     for (const { pose } of cameras) forward.add(axesOf(pose.rotation).forward);
     // Cameras that look in all directions have no common one; any is as good then.
     if (forward.length() < 0.1 * cameras.length) forward.copy(Vec3.FORWARD);
-    const distance = 2.2 * Math.max(spread, 0.3);
+    const distance = 1.75 * Math.max(spread, 0.3);
     const position = middle
         .clone()
         .sub(forward.normalize().mulScalar(distance))

@@ -12,3 +12,10 @@ export class ViewerError extends Error {
         this.retry = retry;
     }
 }
+
+/** Any failure, in words. */
+export function asViewerError(error: unknown): ViewerError {
+    if (error instanceof ViewerError) return error;
+    const reason = error instanceof Error ? error.message : String(error);
+    return new ViewerError('damaged', `Something unexpected happened: ${reason}.`, true);
+}

@@ -7,7 +7,7 @@
 import { Vec3 } from 'playcanvas';
 import type { ViewCamera } from './cameras.ts';
 import { setAttributes, svg } from './dom.ts';
-import { lensOnCanvas, type Size, toCamera, type View } from './geometry.ts';
+import { lensOnCanvas, projectPoint, type Size, toCamera, type View } from './geometry.ts';
 
 interface Point {
     x: number;
@@ -78,13 +78,19 @@ export class FrustumOverlay {
         }
     }
 
-    /** Draw from a view. The camera that looks is left out: its lines would be the screen's edges. */
-    update(view: View, canvas: Size, looking: number | null): void {
+    /**
+     * Draw from a view. The camera that looks is left out: its lines would be the screen's edges.
+     *
+     * @param wholeOnly leave out those whose camera is not in the picture: from one camera of a row,
+     *     the others are stray lines at the edges
+     */
+    update(view: View, canvas: Size, looking: number | null, wholeOnly: boolean): void {
         if (!this.#visible) return;
         setAttributes(this.element, { viewBox: `0 0 ${canvas.width} ${canvas.height}` });
         for (const [index, frustum] of this.#frustums.entries()) {
             const near = frustum.camera.pose.position.distance(view.pose.position) < this.#size;
-            const hidden = index === looking || near;
+            const seen = projectPoint(frustum.camera.pose.position, view.pose, view.lens, canvas);
+            const hidden = index === looking || near || (wholeOnly && !isInside(seen, canvas));
             frustum.group.classList.toggle('hidden', hidden);
             this.#project(frustum, view, canvas, hidden);
         }
@@ -177,6 +183,10 @@ function clipToNear(a: Vec3, b: Vec3, near: number): [Vec3, Vec3] | null {
     if (a.z > -near) return [crossing(), b];
     if (b.z > -near) return [a, crossing()];
     return [a, b];
+}
+
+function isInside(point: Point | null, { width, height }: Size): boolean {
+    return point !== null && point.x > 0 && point.x < width && point.y > 0 && point.y < height;
 }
 
 function distance(a: Point, b: Point): number {

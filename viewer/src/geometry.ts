@@ -200,3 +200,10 @@ export function yawPitchRoll(yaw: number, pitch: number, roll: number): Quat {
     };
     return about(Vec3.UP, yaw).mul(about(Vec3.RIGHT, pitch)).mul(about(Vec3.BACK, roll));
 }
+
+/** A view of a scene that came without cameras: from the front, slightly above. */
+export function frontView(center: Vec3, radius: number): View {
+    const position = new Vec3(0, 0.35, -2.4).mulScalar(radius).add(center);
+    const rotation = lookRotation(new Vec3().sub2(center, position), Vec3.UP);
+    return { pose: { position, rotation }, lens: lensFromFov(60) };
+}

@@ -160,7 +160,10 @@ export interface CamerasMessage {
     cameras: string | CameraFile | null;
     /** One colour per camera; left out: the colours of the package. */
     colors?: HexColor[];
-    /** Keep the view as it is (default); otherwise go to camera 0. */
+    /**
+     * Keep the view as it is (default); otherwise go to camera 0. Without a scene there is nothing
+     * to see from a camera: the view is then one of all cameras, until a hand moves it.
+     */
     keepView?: boolean;
 }
 

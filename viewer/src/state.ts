@@ -37,6 +37,8 @@ export interface Commands {
     toggleFullscreen(): void;
     toggleSettings(): void;
     showHelp(): void;
+    /** Close what is open, or pause. */
+    escape(): void;
     retry(): void;
     startXr(kind: 'vr' | 'ar'): void;
 }
