@@ -254,7 +254,8 @@ def test_a_ply_that_is_not_3dgs_is_refused(tmp_path, capsys):
 
 
 def test_info_counts_the_full_model_without_its_memory(capsys):
-    parameters = run_json(capsys, "info", "--config", "full")["parameters"]
+    report = run_json(capsys, "info", "--config", "full")
+    parameters = report["parameters"]
     assert parameters.keys() == {
         "transformer",
         "vae",
@@ -267,6 +268,19 @@ def test_info_counts_the_full_model_without_its_memory(capsys):
     # Mochi alone has 10 billion.
     assert 10e9 < parameters["transformer"] < 11e9
     assert parameters["total"] == sum(parameters.values()) - parameters["total"]
+    cost = report["cost"]
+    assert cost["tflop_per_scene"] > cost["num_inference_steps"] * cost["tflop_per_step"] > 0
+    # What is resident holds all weights in two bytes; what is kept elsewhere is not counted.
+    for stage, size in cost["peak_gigabytes"]["resident"].items():
+        assert size > 2e-9 * parameters["total"]
+        assert cost["peak_gigabytes"]["resident, fp8 transformer"][stage] < size
+        assert cost["peak_gigabytes"]["parts offloaded"][stage] < size
+        assert cost["peak_gigabytes"]["layers offloaded"][stage] < size
+    seconds = cost["seconds"]
+    assert seconds["H100 80 GB"]["resident"] > 0
+    assert seconds["RTX 4090 24 GB"]["resident"].startswith("needs ")
+    assert seconds["RTX 4090 24 GB"]["layers offloaded"] > seconds["H100 80 GB"]["layers offloaded"]
+    assert any("40% of the data sheet" in text for text in cost["assumptions"])
 
 
 def test_info_counts_a_saved_model(model, capsys):
@@ -320,3 +334,40 @@ def test_train_refuses_missing_data(tmp_path, capsys):
     paths = ["--output", tmp_path / "run", "--data", tmp_path / "gone"]
     assert "no worlds-" in check_refused(capsys, "train", "autoencoder", *words, *paths)
     assert not (tmp_path / "run").exists()
+
+
+def test_assemble_puts_parts_together_again(model, tmp_path, capsys):
+    words = ["--autoencoder", model / "vae", "--text-encoder", model]
+    words += ["--transformer", model / "transformer", "--decoder", model / "gaussian_decoder"]
+    folder = tmp_path / "model"
+    report = run_json(capsys, "assemble", *words, "--output", folder, "--dtype", "float32")
+    assert report["model"] == str(folder)
+    parts, assembled = load_pipeline(str(model)), load_pipeline(str(folder))
+    for name in ("vae", "text_encoder", "transformer", "gaussian_decoder"):
+        weights = getattr(assembled, name).state_dict()
+        for key, value in getattr(parts, name).state_dict().items():
+            assert torch.equal(weights[key], value), f"{name}.{key}"
+        # Folders of the machine that the parts were trained on are not told.
+        assert str(model) not in (folder / name / "config.json").read_text()
+    assert len(generate_scene(assembled, GenerationSettings(PROMPT, num_inference_steps=2)).frames)
+
+
+def test_assemble_takes_parts_of_whole_pipelines(model, tmp_path, capsys):
+    words = [w for name in ("autoencoder", "text-encoder") for w in (f"--{name}", model)]
+    words += ["--transformer", model, "--decoder", model / "gaussian_decoder"]
+    folder = tmp_path / "model"
+    run_json(capsys, "assemble", *words, "--output", folder, "--dtype", "bfloat16")
+    parts, assembled = load_pipeline(str(model)), load_pipeline(str(folder))
+    assert type(assembled.tokenizer) is type(parts.tokenizer)
+    assert assembled.tokenizer(PROMPT)["input_ids"] == parts.tokenizer(PROMPT)["input_ids"]
+    weights = assembled.transformer.state_dict()
+    for key, value in parts.transformer.state_dict().items():
+        assert torch.equal(weights[key], value.bfloat16().to(weights[key])), key
+
+
+def test_assemble_names_the_missing_part(model, tmp_path, capsys):
+    words = ["--autoencoder", model / "vae", "--text-encoder", model]
+    words += ["--transformer", tmp_path / "none", "--decoder", model / "gaussian_decoder"]
+    complaint = check_refused(capsys, "assemble", *words, "--output", tmp_path / "model")
+    assert "--transformer" in complaint
+    assert not (tmp_path / "model").exists()

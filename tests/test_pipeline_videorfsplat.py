@@ -19,7 +19,7 @@ from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
 from videorfsplat.cameras import Cameras, look_at
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
-from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.pipeline_videorfsplat import TextCondition, VideoRFSplatPipeline
 from videorfsplat.schedules import (
     Timetable,
     given_cameras_timetable,
@@ -710,6 +710,19 @@ def test_empty_text_is_zero_and_masked_in_any_company(pipeline):
     assert together.prompt_embeds[1].any()
 
 
+def test_padding_that_no_text_needs_is_left_out(pipeline, calls, monkeypatch):
+    prompts = [PROMPT, OTHER_PROMPT]
+    found = run(pipeline, prompts)
+    longest = max(len(ids) for ids in pipeline.tokenizer(prompts).input_ids)
+    assert longest < MAX_TOKENS
+    assert {call.encoder_hidden_states.shape[1] for call in calls} == {longest}
+    monkeypatch.setattr(TextCondition, "without_padding", lambda text: text)
+    padded = run(pipeline, prompts)
+    assert calls[-1].encoder_hidden_states.shape[1] == MAX_TOKENS
+    torch.testing.assert_close(found.latents, padded.latents, **BATCH_TOLERANCE)
+    torch.testing.assert_close(found.pose_latents, padded.pose_latents, **BATCH_TOLERANCE)
+
+
 def test_long_prompts_are_cut_with_a_warning(pipeline, caplog):
     with caplog.at_level(logging.WARNING, "videorfsplat.pipeline_videorfsplat"):
         condition = pipeline.encode_prompt("tree " * 40)
@@ -735,8 +748,8 @@ def test_number_of_scenes_repeats_rows_side_by_side(pipeline):
         ({"prompt": []}, "prompt must not be empty"),
         ({"prompt": [PROMPT, ""]}, "prompt must not be empty"),
         ({"prompt": None}, "either prompt or prompt_embeds"),
-        ({"prompt": "a" * 10_001}, "at most 10000 characters, got 10001"),
-        ({"negative_prompt": "a" * 10_001}, "at most 10000 characters, got 10001"),
+        ({"prompt": "a" * 2001}, "at most 2000 characters, got 2001"),
+        ({"negative_prompt": "a" * 2001}, "at most 2000 characters, got 2001"),
         ({"negative_prompt": ["a", "b"]}, "as many texts as prompt"),
         ({"prompt_embeds": torch.zeros(1, 4, 16)}, "either prompt or prompt_embeds"),
         (

@@ -14,6 +14,8 @@ COMMANDS = {
     "export": "convert a scene or a splat file to another format",
     "data": "make training data",
     "train": "train one part of the model",
+    "assemble": "put trained parts together into one model",
+    "evaluate": "measure a model on held-out worlds",
     "bench": "measure how fast rendering and generation are here",
     "info": "count the parameters of a model",
 }

@@ -11,19 +11,31 @@ from videorfsplat.cameras import Cameras
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation_settings import GenerationSettings, find_model
 from videorfsplat.guidance import GuidanceScales
+from videorfsplat.memory_settings import MemorySettings
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.rendering import rasterize
 from videorfsplat.run_record import StageClock, library_versions, peak_memory_mb
 from videorfsplat.scene import Scene
 
+# Middle and last blocks of two streams share one code, in several batch sizes each: branches of
+# guidance come and go with the step. torch's own limit, 8, would end the run.
+_KINDS_OF_BLOCKS = 64
 
-def load_pipeline(model: str = "mini", device: str = "auto") -> VideoRFSplatPipeline:
-    """Load a saved pipeline, in float32.
+
+def load_pipeline(
+    model: str = "mini",
+    device: str = "auto",
+    memory: MemorySettings | None = None,
+    lora: str | None = None,
+) -> VideoRFSplatPipeline:
+    """Load a saved pipeline, in float32 unless told otherwise.
 
     Args:
         model: `mini`, a folder, or a hub id.
         device: torch's name of it; "auto" is CUDA if there is one, else the CPU.
+        memory: how weights are kept.
+        lora: folder or hub id of LoRA weights for the image stream.
 
     Raises:
         FileNotFoundError: if the model is missing.
@@ -31,13 +43,48 @@ def load_pipeline(model: str = "mini", device: str = "auto") -> VideoRFSplatPipe
     """
     source = find_model(model)
     target = _choose_device(device)
+    memory = memory or MemorySettings()
+    if memory.offload == "model" and target.type == "cpu":
+        raise ValueError("offload model moves parts to an accelerator, but the device is the CPU")
     try:
-        pipeline = VideoRFSplatPipeline.from_pretrained(source)
+        pipeline = VideoRFSplatPipeline.from_pretrained(source, dtype=getattr(torch, memory.dtype))
+        if lora is not None:
+            pipeline.load_lora_weights(lora)
     # The libraries below agree on no exception for files that are damaged or do not fit.
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"cannot load the model {model}: {reason}") from error
-    return pipeline.to(target)
+    return _arrange(pipeline, target, memory)
+
+
+def _arrange(
+    pipeline: VideoRFSplatPipeline, device: torch.device, memory: MemorySettings
+) -> VideoRFSplatPipeline:
+    """The pipeline on a device, its weights kept as asked for."""
+    if memory.fp8:
+        pipeline.transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, memory.dtype)
+        )
+    if memory.compile:
+        pipeline.transformer.compile_repeated_blocks(
+            fullgraph=True, recompile_limit=_KINDS_OF_BLOCKS
+        )
+    if memory.tiling:
+        pipeline.vae.enable_slicing()
+        pipeline.vae.enable_tiling()
+    if memory.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+        return pipeline
+    if memory.offload == "group":
+        # The coders are small, and parts of them work without the calls that layers are moved by.
+        pipeline.enable_group_offload(
+            onload_device=device,
+            offload_type="leaf_level",
+            use_stream=device.type == "cuda",
+            exclude_modules=["vae", "gaussian_decoder"],
+        )
+        return pipeline
+    return pipeline.to(device)
 
 
 def _choose_device(device: str) -> torch.device:

@@ -5,11 +5,12 @@ import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 import torch
 from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.loaders import Mochi1LoraLoaderMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
@@ -20,6 +21,7 @@ from transformers import PreTrainedTokenizerBase, T5EncoderModel
 from videorfsplat import schedules
 from videorfsplat.cameras import Cameras
 from videorfsplat.gaussians import Gaussians
+from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS
 from videorfsplat.guidance import GuidancePlan, GuidanceScales, combine, plan_branches
 from videorfsplat.models import one_frame
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
@@ -31,7 +33,6 @@ from videorfsplat.solvers import FlowSolver, scheduler_shift
 
 logger = logging.getLogger(__name__)
 
-MAX_PROMPT_CHARACTERS = 10_000
 # Mochi's limit in tokens; a tokenizer with a smaller `model_max_length` sets its own.
 MAX_SEQUENCE_LENGTH = 256
 # The transformer is told 1000 · (1 - t), as Mochi is.
@@ -50,6 +51,19 @@ class TextCondition(NamedTuple):
     negative_prompt_embeds: Float[Tensor, "b l d"] | None = None
     negative_prompt_attention_mask: Bool[Tensor, "b l"] | None = None
 
+    def without_padding(self) -> "TextCondition":
+        """The same up to the longest text: columns that all texts leave empty have no effect."""
+        embeds, mask, negative_embeds, negative_mask = self
+        used = mask if negative_mask is None else torch.cat([mask, negative_mask])
+        places = used.any(dim=0).nonzero()
+        length = int(places.max()) + 1 if len(places) else 1
+        return TextCondition(
+            embeds[:, :length],
+            mask[:, :length],
+            None if negative_embeds is None else negative_embeds[:, :length],
+            None if negative_mask is None else negative_mask[:, :length],
+        )
+
 
 class Streams(NamedTuple):
     """The state of both streams, and the pose noise that camera guidance contrasts poses with."""
@@ -59,14 +73,34 @@ class Streams(NamedTuple):
     pose_noise: Float[Tensor, "b 6 v hp wp"]
 
 
-class VideoRFSplatPipeline(DiffusionPipeline):
+StreamArguments = ParamSpec("StreamArguments")
+
+
+def _run_to_end(
+    stream: Callable[Concatenate[Any, StreamArguments], Iterator[Any]],
+) -> Callable[Concatenate[Any, StreamArguments], Any]:
+    """The method that takes `stream`'s arguments and returns the last thing that it yields."""
+
+    def call(self: Any, /, *args: StreamArguments.args, **kwargs: StreamArguments.kwargs) -> Any:
+        """Generate scenes: `stream`, with the same arguments, run to its end.
+
+        Returns:
+            A `VideoRFSplatPipelineOutput`, or a tuple of its values that are not `None`.
+        """
+        return collections.deque(stream(self, *args, **kwargs), maxlen=1).pop()
+
+    # diffusers and people look for the arguments in the signature.
+    return functools.update_wrapper(call, stream, assigned=())
+
+
+class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     """A sentence becomes views, their cameras and a 3D Gaussian scene.
 
     Args:
         tokenizer ([`PreTrainedTokenizerBase`]):
             Its `model_max_length` bounds the prompt.
         text_encoder ([`T5EncoderModel`]):
-            One encoder for both streams.
+            One encoder for both streams; `None` where embeddings are always given.
         vae ([`AutoencoderKLMochi`]):
             Encodes and decodes each view as a clip of one frame.
         transformer ([`VideoRFSplatTransformer3DModel`]):
@@ -93,7 +127,7 @@ class VideoRFSplatPipeline(DiffusionPipeline):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        text_encoder: T5EncoderModel,
+        text_encoder: T5EncoderModel | None,
         vae: AutoencoderKLMochi,
         transformer: VideoRFSplatTransformer3DModel,
         gaussian_decoder: GaussianDecoder,
@@ -514,14 +548,7 @@ class VideoRFSplatPipeline(DiffusionPipeline):
             self.maybe_free_model_hooks()
         yield output if return_dict else output.to_tuple()
 
-    @functools.wraps(stream, assigned=())
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Generate scenes: `stream`, with the same arguments, run to its end.
-
-        Returns:
-            A `VideoRFSplatPipelineOutput`, or a tuple of its values that are not `None`.
-        """
-        return collections.deque(self.stream(*args, **kwargs), maxlen=1).pop()
+    __call__ = _run_to_end(stream)
 
     def estimate_cameras(
         self,
@@ -586,6 +613,7 @@ class VideoRFSplatPipeline(DiffusionPipeline):
     ) -> Iterator[DenoisingStep]:
         latents, pose_latents, pose_noise = streams
         image_solver, pose_solver = solvers
+        text = text.without_padding()
         # A decorator of diffusers hides the method's signature from the type checker.
         progress_bar = self.progress_bar(total=table.num_inference_steps)  # pyright: ignore
         with progress_bar:

@@ -1,10 +1,19 @@
+import struct
+import zlib
+
 import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from videorfsplat.formats.video import load_frames, save_frames, save_video, to_uint8
+from videorfsplat.formats.video import (
+    load_frames,
+    load_picture,
+    save_frames,
+    save_video,
+    to_uint8,
+)
 
 
 def gradient_frames(num: int = 12, height: int = 48, width: int = 64) -> np.ndarray:
@@ -84,6 +93,18 @@ def test_names_the_damaged_picture(tmp_path):
         load_frames(tmp_path)
     with pytest.raises(ValueError, match="no PNG"):
         load_frames(tmp_path / "empty")
+
+
+def test_names_a_picture_whose_header_speaks_of_too_many_pixels(tmp_path):
+    path = tmp_path / "frame.png"
+    Image.new("RGB", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    # Signature 8 bytes, length 4, then IHDR: width, height, five more, and the chunk's checksum.
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"frame\.png: not a picture, or damaged"):
+        load_picture(path)
 
 
 def test_bytes_are_rounded_and_clamped():

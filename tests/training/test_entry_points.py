@@ -194,6 +194,25 @@ def test_train_joint_from_single_views_to_several(
     assert 0 < (model.image_stream.patch_embed.proj.weight - before).abs().max() < 0.1
 
 
+def test_train_joint_with_single_views_beside_scenes(
+    worlds_folder, autoencoder, text_encoder, tmp_path
+):
+    settings = JointTraining(
+        two_steps(tmp_path),
+        worlds_folder,
+        str(autoencoder),
+        str(text_encoder),
+        size=16,
+        num_views=2,
+        single_views=3,
+        model=TOY_TRANSFORMER,
+    )
+    check_log(train_joint(settings), "image", "pose", "single")
+    for line in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines()):
+        parts = line["image"] + settings.pose_weight * line["pose"] + line["single"]
+        assert line["loss"] == pytest.approx(parts, rel=1e-4)  # five digits are written
+
+
 def test_train_joint_rejects_more_views_than_there_are(worlds_folder, tmp_path):
     settings = JointTraining(two_steps(tmp_path), worlds_folder, "none", "none", num_views=8)
     with pytest.raises(ValueError, match="num_views must be from 1 to 3, got 8"):

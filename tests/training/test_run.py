@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn import functional as F
 
@@ -155,6 +156,59 @@ def test_refuses_other_details_but_takes_tuples_for_lists(tmp_path):
         toy_run(settings(tmp_path), data="b", layers=(1, 2))
 
 
+def test_a_run_from_before_a_setting_existed_has_its_default(tmp_path):
+    toy_run(settings(tmp_path), data="a")
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["accumulation_steps"], config["tracker"]
+    path.write_text(json.dumps(config))
+
+    def again(speed: int, **changed) -> TrainingRun:
+        config = settings(tmp_path, **changed)
+        model = nn.Linear(4, 1)
+        optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]
+        return TrainingRun(config, model, optimizers, {"data": "a", "speed": speed}, {"speed": 1})
+
+    with pytest.raises(ValueError, match="accumulation_steps: 1 → 2"):
+        again(1, accumulation_steps=2)
+    with pytest.raises(ValueError, match="speed: 1 → 2"):
+        again(2)
+    assert again(1).step == 0
+    assert json.loads(path.read_text())["speed"] == 1
+
+
+def test_accumulation_takes_the_step_of_the_whole_batch(tmp_path):
+    def train(parts: int) -> tuple[list[torch.Tensor], list[dict]]:
+        config = settings(tmp_path / str(parts), accumulation_steps=parts, mixed_precision="bf16")
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        run = TrainingRun(config, model, [torch.optim.SGD(model.parameters(), lr=0.1)])
+
+        def loss(randomness: StepRandomness) -> dict[str, torch.Tensor]:
+            inputs = randomness.randn(8, 4)
+            assert len(inputs) == 8 // parts
+            # Outside of the model, so that everything is in float32.
+            return {"loss": (inputs @ model.weight.T + model.bias).square().mean()}
+
+        run.train(loss)
+        return [p.detach() for p in model.parameters()], read_log(tmp_path / str(parts))
+
+    whole, parts = train(1), train(4)
+    for one, two in zip(whole[0], parts[0], strict=True):
+        torch.testing.assert_close(one, two)
+    for one, two in zip(whole[1], parts[1], strict=True):
+        assert two == pytest.approx(one, rel=1e-3)  # logged with five digits
+
+
+def test_the_log_goes_to_a_tracker_too(tmp_path):
+    _, _, log = train_toy(tmp_path, max_steps=6, tracker="tensorboard")
+    events = EventAccumulator(str(tmp_path / "videorfsplat")).Reload()
+    for name in ("loss", "root", "grad_norm"):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        # The log has five digits.
+        assert found == [(line["step"], pytest.approx(line[name], rel=1e-4)) for line in log]
+
+
 def test_the_average_is_the_exponential_one_and_is_taken_back(tmp_path):
     run = toy_run(settings(tmp_path, max_steps=12))
     history = []
@@ -237,6 +291,7 @@ def test_processes_share_one_batch():
         ({"max_steps": 0}, "at least 1, got 0 and 8"),
         ({"batch_size": 0}, "at least 1, got 24 and 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+        ({"accumulation_steps": 0}, "accumulation_steps must be at least 1, got 0"),
     ],
 )
 def test_rejects_bad_settings(tmp_path, changed, message):

@@ -59,6 +59,8 @@ def browser_type_launch_args() -> dict[str, Any]:
         pytest.skip(f"no browser at {CHROMIUM}; set CHROMIUM to one")
     # WebGL without a graphics card, and root as in a container.
     switches = ["--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--no-sandbox"]
+    # Debian switches this on; where the card is simulated it takes most of the time.
+    switches.append("--disable-gpu-rasterization")
     return {"executable_path": CHROMIUM, "args": switches}
 
 

@@ -1,23 +1,39 @@
-"""`generate`: a sentence becomes a scene folder."""
+"""`generate`: a sentence becomes a scene folder, or a list of sentences a folder of scenes."""
 
 import argparse
+import logging
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.generation_settings import GenerationSettings, find_model
+from videorfsplat.memory_settings import DTYPES, OFFLOADS, MemorySettings
+from videorfsplat.prompt_list import PromptList, read_prompts
 from videorfsplat.run_record import StageClock, peak_memory_mb
+
+if TYPE_CHECKING:
+    from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+
+logger = logging.getLogger(__name__)
 
 _DESCRIPTION = (
     "Make a 3D Gaussian scene from a sentence. The folder gets scene.ply, transforms.json, "
-    "frames/, depths.safetensors, scene.json and preview.mp4."
+    "frames/, depths.safetensors, scene.json and preview.mp4. With --prompts, every line of a file "
+    "becomes a folder in OUTPUT and a line in OUTPUT/scenes.jsonl; several processes share the "
+    "work (accelerate launch -m videorfsplat generate …), and what is finished is skipped."
 )
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     default = {field.name: field.default for field in fields(GenerationSettings)}
-    parser.add_argument("prompt", help="what the scene shows")
+    parser.add_argument("prompt", nargs="?", help="what the scene shows")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="instead of PROMPT: a file with a prompt a line, or .jsonl with settings a line",
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
 
     def option(name: str, setting: str, kind: type, text: str) -> None:
@@ -40,33 +56,95 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--model", "model", str, "mini, the folder of a saved pipeline, or a hub id")
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
     parser.add_argument("--no-video", action="store_true", help="write no preview.mp4")
+    _add_memory(parser.add_argument_group("for large models"))
+
+
+def _add_memory(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--lora", help="LoRA weights for the image stream: folder or hub id")
+    group.add_argument("--dtype", choices=DTYPES, default="float32", help="default: float32")
+    group.add_argument(
+        "--offload",
+        choices=OFFLOADS,
+        default="none",
+        help="keep idle weights on the CPU: whole parts (model), or single layers (group)",
+    )
+    group.add_argument("--fp8", action="store_true", help="transformer's weights in 8 bits")
+    group.add_argument("--tiling", action="store_true", help="decode frames singly, in tiles")
+    group.add_argument("--compile", action="store_true", help="compile the transformer's blocks")
+
+
+def _memory(args: argparse.Namespace) -> MemorySettings:
+    return MemorySettings(**{f.name: getattr(args, f.name) for f in fields(MemorySettings)})
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    clock = StageClock()
-    settings = GenerationSettings(
-        **{field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
-    )
-    find_model(settings.model)
+    if (args.prompt is None) == (args.prompts is None):
+        raise ValueError("give either a prompt or --prompts FILE")
+    # Lines of a file bring their own prompts: this one only completes the settings.
+    values = {field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
+    if args.prompts is not None:
+        values["prompt"] = "-"
+    base = GenerationSettings(**values)
+    prompts = [base] if args.prompts is None else read_prompts(args.prompts, base)
+    find_model(base.model)
     if args.output.exists() and not args.output.is_dir():
         raise ValueError(f"{args.output} is a file, expected a folder")
-    if settings.trajectory is not None:
+    for name in {settings.trajectory for settings in prompts if settings.trajectory is not None}:
         from videorfsplat.camera_paths import load_camera_path
 
-        load_camera_path(settings.trajectory)
-    return _generate(settings, args, clock)
+        load_camera_path(name)
+    return _generate_one(base, args) if args.prompts is None else _generate_many(prompts, args)
 
 
-def _generate(
-    settings: GenerationSettings, args: argparse.Namespace, clock: StageClock
+def _generate_one(settings: GenerationSettings, args: argparse.Namespace) -> dict[str, Any]:
+    clock = StageClock()
+    from videorfsplat.generation import load_pipeline
+
+    pipeline = load_pipeline(settings.model, args.device, _memory(args), args.lora)
+    clock.lap("load")
+    return _make_scene(pipeline, settings, args.output, args, clock)
+
+
+def _generate_many(prompts: list[GenerationSettings], args: argparse.Namespace) -> dict[str, Any]:
+    todo = PromptList(args.output, prompts)
+    from accelerate import PartialState
+
+    from videorfsplat.generation import load_pipeline
+
+    state = PartialState(cpu=args.device == "cpu")
+    device = str(state.device) if args.device == "auto" else args.device
+    pipeline = load_pipeline(prompts[0].model, device, _memory(args), args.lora)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def generate(settings: GenerationSettings, folder: Path) -> dict[str, Any]:
+        return _make_scene(pipeline, settings, folder, args, StageClock())
+
+    lines = []
+    for line in todo.run(generate, state.process_index, state.num_processes):
+        logger.info("%s: %s", line["scene"], line.get("error", line["settings"]["prompt"]))
+        lines.append(line)
+    return {
+        "output": str(args.output),
+        "scenes": len(prompts),
+        "finished": len(todo.finished()),
+        "made_by_this_process": sum("error" not in line for line in lines),
+        "errors": {line["scene"]: line["error"] for line in lines if "error" in line},
+    }
+
+
+def _make_scene(
+    pipeline: "VideoRFSplatPipeline",
+    settings: GenerationSettings,
+    folder: Path,
+    args: argparse.Namespace,
+    clock: StageClock,
 ) -> dict[str, Any]:
+    """Generate and save one scene; the clock holds what was done before."""
     from videorfsplat.formats.video import save_video
-    from videorfsplat.generation import generate_scene, load_pipeline
+    from videorfsplat.generation import generate_scene
     from videorfsplat.preview import preview_cameras, render_frames
     from videorfsplat.scene import PREVIEW_NAME
 
-    pipeline = load_pipeline(settings.model, args.device)
-    clock.lap("load")
     scene = generate_scene(pipeline, settings)
     clock.skip()
     film = None
@@ -76,12 +154,12 @@ def _generate(
         clock.lap("preview")
     stages = _merge_seconds(scene.record["seconds"], clock.seconds())
     record = scene.record | {"seconds": stages, "peak_memory_mb": peak_memory_mb()}
-    replace(scene, record=record).save(args.output)
+    replace(scene, record=record).save(folder)
     if film is not None:
-        save_video(film, args.output / PREVIEW_NAME)
+        save_video(film, folder / PREVIEW_NAME)
     clock.lap("save")
     return {
-        "scene": str(args.output),
+        "scene": str(folder),
         "num_gaussians": len(scene.gaussians),
         "seconds": _merge_seconds(scene.record["seconds"], clock.seconds()),
         "peak_memory_mb": peak_memory_mb(),
@@ -100,6 +178,10 @@ def _merge_seconds(*parts: dict[str, float]) -> dict[str, float]:
 
 
 def _describe(report: dict[str, Any]) -> str:
+    if "errors" in report:
+        errors = [f"failed: {scene}: {error}" for scene, error in report["errors"].items()]
+        done = f"{report['finished']} of {report['scenes']} scenes are in {report['output']}"
+        return "\n".join([done, *errors])
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in report["seconds"].items())
     residual = report["cameras_residual"]
     return table(

@@ -1,4 +1,4 @@
-"""`info`: how many parameters a model has, by part. No weights are read or made."""
+"""`info`: what a model is and costs. No weights are read or made."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,10 @@ from videorfsplat.generation_settings import find_model
 if TYPE_CHECKING:
     from torch import nn
 
-_DESCRIPTION = "Count the parameters of a model by part, without reading or making any weights."
+_DESCRIPTION = (
+    "Count the parameters of a model by part, without reading or making any weights; of the full "
+    "size also operations, memory and expected seconds of a scene."
+)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--config must be mini, full or a folder, got {args.config!r}")
     import torch
 
+    from videorfsplat.cost_report import full_size_report
     from videorfsplat.models.configurations import full_models, saved_models
 
     with torch.device("meta"):
@@ -34,6 +38,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "config": args.config,
         "parameters": counts | {"total": sum(counts.values())},
+        **({"cost": full_size_report()} if folder is None else {}),
     }
 
 
@@ -42,7 +47,25 @@ def _count(part: "nn.Module") -> int:
 
 
 def _describe(report: dict[str, Any]) -> str:
-    return table({name: f"{count:>14,}" for name, count in report["parameters"].items()})
+    counts = table({name: f"{count:>14,}" for name, count in report["parameters"].items()})
+    return f"{counts}\n\n{_describe_cost(report['cost'])}" if "cost" in report else counts
+
+
+def _describe_cost(cost: dict[str, Any]) -> str:
+    facts = (
+        "views",
+        "num_inference_steps",
+        "guidance_branches",
+        "tflop_per_step",
+        "tflop_per_scene",
+    )
+    rows = {name.replace("_", " "): cost[name] for name in facts}
+    for mode, peaks in cost["peak_gigabytes"].items():
+        rows[f"GB, {mode}"] = ", ".join(f"{stage} {size}" for stage, size in peaks.items())
+    for gpu, seconds in cost["seconds"].items():
+        for mode, value in seconds.items():
+            rows[f"{gpu}, {mode}"] = value if isinstance(value, str) else f"{value} s"
+    return "\n".join([table(rows), "", *(f"assumed: {text}" for text in cost["assumptions"])])
 
 
 main = Command("videorfsplat info", _DESCRIPTION, _add_arguments, _run, _describe).main

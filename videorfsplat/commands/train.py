@@ -20,6 +20,7 @@ _PARTS = {
     "text-encoder": "the text encoder and its tokenizer, on captions",
     "decoder": "the Gaussian decoder, on latents and cameras",
     "joint": "the transformer, on latents and cameras together",
+    "probe": "the attribute probe that evaluation reads views with",
 }
 # Module in `videorfsplat.training`, settings class and function.
 _ENTRIES = {
@@ -27,6 +28,7 @@ _ENTRIES = {
     "text-encoder": ("text_encoder", "TextEncoderTraining", "train_text_encoder"),
     "decoder": ("decoder", "DecoderTraining", "train_decoder"),
     "joint": ("joint", "JointTraining", "train_joint"),
+    "probe": ("probe", "ProbeTraining", "train_probe"),
 }
 
 

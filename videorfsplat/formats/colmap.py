@@ -4,7 +4,7 @@ Its conventions are the package's (world→camera, OpenCV axes, pixel centres at
 converted but rotations to quaternions, wxyz.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from scipy.spatial.transform import Rotation
 
 from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import Axes, cameras_in_axes, gaussians_in_axes
+from videorfsplat.formats.colmap_reconstruction import read_reconstruction
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.point_cloud import gaussians_to_points
 from videorfsplat.gaussians import Gaussians
+
+_PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
 
 
 @dataclass(frozen=True)
@@ -66,35 +69,37 @@ def save_colmap(
 
 
 def load_colmap(folder: str | Path, dtype: torch.dtype = torch.float32) -> Cameras:
-    """The cameras of a COLMAP text model. See `read_colmap`."""
+    """The cameras of a COLMAP model. See `read_colmap`."""
     return read_colmap(folder, dtype).cameras
 
 
 def read_colmap(folder: str | Path, dtype: torch.dtype = torch.float32) -> ColmapModel:
-    """Read cameras and image names of a text model with pinhole cameras of one size.
+    """Read cameras and image names of a model, text or binary, with pinhole cameras of one size.
 
     Raises:
-        FileNotFoundError: if `cameras.txt` or `images.txt` is missing.
+        FileNotFoundError: if the file of cameras or of images is missing.
         ValueError: naming the file, the line and what is wrong.
     """
-    path = Path(folder) / "images.txt"
-    intrinsics = _read_cameras(Path(folder) / "cameras.txt")
-    images = sorted(_read_images(path, intrinsics), key=lambda image: image[0])
-    if not images:
-        raise ValueError(f"{path}: no images")
-    used = [intrinsics[camera_id] for _, camera_id, _, _ in images]
-    sizes = {size for size, _ in used}
+    model = read_reconstruction(folder)
+    used = [model.cameras[image.camera_id] for image in model.images]
+    sizes = {(camera.width, camera.height) for camera in used}
     if len(sizes) != 1:
-        raise ValueError(f"{path}: all images must have one size, got {sorted(sizes)}")
+        raise ValueError(f"{model.path}: all images must have one size, got {sorted(sizes)}")
+    for camera in used:
+        if camera.model not in _PINHOLES:
+            raise ValueError(
+                f"{model.path}: camera model {camera.model} is not {' or '.join(_PINHOLES)}; "
+                "undistort first"
+            )
     try:
         cameras = Cameras(
-            torch.from_numpy(np.stack([viewmat for _, _, viewmat, _ in images])).to(dtype),
-            torch.from_numpy(np.stack([K for _, K in used])).to(dtype),
+            torch.from_numpy(np.stack([image.viewmat for image in model.images])).to(dtype),
+            torch.from_numpy(np.stack([camera.K for camera in used])).to(dtype),
             *sizes.pop(),
         )
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    return ColmapModel(cameras, [name for _, _, _, name in images])
+        raise ValueError(f"{model.path}: {error}") from error
+    return ColmapModel(cameras, [image.name for image in model.images])
 
 
 def _camera_lines(cameras: Cameras) -> tuple[list[str], list[int]]:
@@ -130,65 +135,3 @@ def _point_lines(gaussians: Gaussians) -> list[str]:
 def _write(folder: str | Path, name: str, columns: str, axes: Axes, lines: list[str]) -> None:
     text = "\n".join([f"# {columns}", f"# world axes: {axes}", *lines])
     write_file(Path(folder) / name, (text + "\n").encode())
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file") from error
-    return ((i + 1, line.strip()) for i, line in enumerate(text.splitlines()))
-
-
-def _read_cameras(path: Path) -> dict[int, tuple[tuple[int, int], np.ndarray]]:
-    """Camera number → ((width, height), K)."""
-    cameras = {}
-    for number, line in _lines(path):
-        if not line or line.startswith("#"):
-            continue
-        try:
-            camera_id, model, width, height, *params = line.split()
-            size = (int(width), int(height))
-            cameras[int(camera_id)] = size, _K(model, [float(p) for p in params])
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
-    return cameras
-
-
-def _K(model: str, params: list[float]) -> np.ndarray:
-    expected = {"PINHOLE": 4, "SIMPLE_PINHOLE": 3}
-    if model not in expected:
-        raise ValueError(f"camera model {model} is not {' or '.join(expected)}; undistort first")
-    if len(params) != expected[model]:
-        raise ValueError(f"{model} has {expected[model]} parameters, got {len(params)}")
-    fx, fy, cx, cy = params if model == "PINHOLE" else (params[0], *params)
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-
-
-def _read_images(
-    path: Path, known_cameras: dict[int, tuple[tuple[int, int], np.ndarray]]
-) -> Iterator[tuple[int, int, np.ndarray, str]]:
-    """Yield (image number, camera number, viewmat, name)."""
-    lines = _lines(path)
-    for number, line in lines:
-        if not line or line.startswith("#"):
-            continue
-        try:
-            image_id, *pose, camera_id, name = line.split(maxsplit=9)
-            viewmat = _viewmat([float(p) for p in pose])
-            if int(camera_id) not in known_cameras:
-                raise ValueError(f"camera {camera_id} is not in cameras.txt")
-            yield int(image_id), int(camera_id), viewmat, name
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
-        next(lines, None)  # the 2D points
-
-
-def _viewmat(pose: list[float]) -> np.ndarray:
-    """World→camera matrix from qw qx qy qz tx ty tz; the quaternion is normalised."""
-    if len(pose) != 7 or not np.isfinite(pose).all():
-        raise ValueError(f"expected 7 finite numbers of a pose, got {pose}")
-    viewmat = np.eye(4)
-    viewmat[:3, :3] = Rotation.from_quat(pose[:4], scalar_first=True).as_matrix()
-    viewmat[:3, 3] = pose[4:]
-    return viewmat

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import HALF_TURN, Axes, cameras_in_axes
@@ -24,7 +26,7 @@ CONVENTIONS_KEY = "videorfsplat_conventions"
 
 _INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-_UNDISTORTED_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV")
+_CAMERA_MODELS = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class TransformsFile:
     image_paths: list[str]
     """As written; usually relative to the file's folder."""
     ply_path: str | None
+    distortion: Float[Tensor, "v 6"]
+    """k1, k2, k3, k4, p1, p2 of OpenCV's lens for each frame; zero is a pinhole."""
 
 
 def save_transforms(
@@ -98,7 +102,8 @@ def read_transforms(
     Args:
         path: the file.
         dtype: of the cameras; the file is read in double precision.
-        ignore_distortion: take a lens with distortion for a pinhole instead of refusing it.
+        ignore_distortion: take a lens with distortion for a pinhole instead of refusing it; what
+            was ignored is in `distortion`. A fisheye is refused all the same.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -158,11 +163,13 @@ def _parse_json(data: bytes) -> dict[str, Any]:
 
 def _parse(content: dict[str, Any], dtype: torch.dtype, ignore_distortion: bool) -> TransformsFile:
     frames = _frames(content)
-    rows = []
+    rows, distortion = [], []
     for i, frame in enumerate(frames):
         where = f"frame {i + 1}"
+        lens = _lens({**content, **frame}, where)
         if not ignore_distortion:
-            _check_pinhole({**content, **frame}, where)
+            _check_pinhole(lens, where)
+        distortion.append(lens)
         rows.append([_number({**content, **frame}, key, where) for key in _INTRINSICS])
     width, height = _shared_size([(row[4], row[5]) for row in rows])
     camtoworlds = np.stack([_matrix(frame, f"frame {i + 1}") for i, frame in enumerate(frames)])
@@ -179,7 +186,12 @@ def _parse(content: dict[str, Any], dtype: torch.dtype, ignore_distortion: bool)
     if ply_path is not None and not isinstance(ply_path, str):
         raise ValueError(f"ply_file_path must be a string, got {ply_path!r:.40}")
     cameras = cameras_in_axes(cameras, _world_axes(content))
-    return TransformsFile(cameras, [frame["file_path"] for frame in frames], ply_path)
+    return TransformsFile(
+        cameras,
+        [frame["file_path"] for frame in frames],
+        ply_path,
+        torch.tensor(distortion, dtype=dtype),
+    )
 
 
 def _frames(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -214,13 +226,18 @@ def _finite(value: Any, where: str) -> float:
     return number
 
 
-def _check_pinhole(values: dict[str, Any], where: str) -> None:
+def _lens(values: dict[str, Any], where: str) -> list[float]:
+    """Coefficients of the lens, in the order of `_DISTORTION`."""
     model = values.get("camera_model", "PINHOLE")
-    if model not in _UNDISTORTED_MODELS:
+    if model not in _CAMERA_MODELS:
         raise ValueError(f"{where}: camera_model {model!r:.40} is not a pinhole camera")
-    for key in _DISTORTION:
-        if _finite(values.get(key, 0.0), f"{where}: {key}") != 0:
-            raise ValueError(f"{where}: lens distortion ({key} = {values[key]}); undistort first")
+    return [_finite(values.get(key, 0.0), f"{where}: {key}") for key in _DISTORTION]
+
+
+def _check_pinhole(lens: list[float], where: str) -> None:
+    for key, value in zip(_DISTORTION, lens, strict=True):
+        if value != 0:
+            raise ValueError(f"{where}: lens distortion ({key} = {value}); undistort first")
 
 
 def _shared_size(sizes: list[tuple[float, float]]) -> tuple[int, int]:

@@ -80,16 +80,25 @@ def load_frames(folder: str | Path) -> UInt8[np.ndarray, "v h w 3"]:
     paths = sorted(Path(folder).glob("*.png"))
     if not paths:
         raise ValueError(f"{folder}: no PNG pictures")
-    frames = [_load_frame(path) for path in paths]
+    frames = [load_picture(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if frame.shape != frames[0].shape:
             raise ValueError(f"{path}: size {frame.shape}, expected {frames[0].shape}")
     return np.stack(frames)
 
 
-def _load_frame(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+# A damaged header may speak of more pixels than Pillow opens, which is an error of its own kind.
+_PICTURE_ERRORS = (UnidentifiedImageError, Image.DecompressionBombError)
+
+
+def load_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read one picture file as sRGB.
+
+    Raises:
+        ValueError: naming the file, if it is missing, no picture, or damaged.
+    """
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (*_PICTURE_ERRORS, OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: not a picture, or damaged ({error})") from error

@@ -28,7 +28,7 @@ class BatchedMochiAttnProcessor:
         """Outputs for image tokens and for text tokens; arguments as diffusers' processor."""
         num_tokens = hidden_states.shape[1]
         query, key, value = (
-            projection(hidden_states).unflatten(2, (attn.heads, -1))
+            split_heads(projection(hidden_states), attn.heads)
             for projection in (attn.to_q, attn.to_k, attn.to_v)
         )
         query, key = attn.norm_q(query), attn.norm_k(key)
@@ -36,7 +36,7 @@ class BatchedMochiAttnProcessor:
             query = apply_rotary_embedding(query, image_rotary_emb)
             key = apply_rotary_embedding(key, image_rotary_emb)
         text_query, text_key, text_value = (
-            projection(encoder_hidden_states).unflatten(2, (attn.heads, -1))
+            split_heads(projection(encoder_hidden_states), attn.heads)
             for projection in (attn.add_q_proj, attn.add_k_proj, attn.add_v_proj)
         )
         query = torch.cat([query, attn.norm_added_q(text_query)], dim=1)
@@ -96,7 +96,7 @@ class _CrossAttention(nn.Module):
     def __init__(self, dim: int, other_dim: int, num_heads: int, head_dim: int) -> None:
         super().__init__()
         inner = num_heads * head_dim
-        self.head_dim = head_dim
+        self.num_heads = num_heads
         self.norm = nn.RMSNorm(dim, eps=1e-5)
         self.other_norm = nn.RMSNorm(other_dim, eps=1e-5)
         self.to_q = nn.Linear(2 * dim, inner, bias=False)
@@ -119,7 +119,7 @@ class _CrossAttention(nn.Module):
         queries = _join_channels(self.norm(hidden_states), temb)
         others = _join_channels(self.other_norm(other_hidden_states), other_temb)
         query, key, value = (
-            projection(states).unflatten(2, (-1, self.head_dim))
+            split_heads(projection(states), self.num_heads)
             for projection, states in (
                 (self.to_q, queries),
                 (self.to_k, others),
@@ -134,6 +134,11 @@ class _CrossAttention(nn.Module):
 def _join_channels(hidden_states: Tensor, temb: Tensor) -> Tensor:
     temb = F.silu(temb)[:, None].expand(-1, hidden_states.shape[1], -1)
     return torch.cat([hidden_states, temb.to(hidden_states.dtype)], dim=-1)
+
+
+def split_heads(states: Float[Tensor, "b n c"], heads: int) -> Float[Tensor, "b n heads d"]:
+    """The last axis as heads times their width."""
+    return states.reshape(*states.shape[:2], heads, -1)
 
 
 def attend(

@@ -1,6 +1,5 @@
 """The parts of a pipeline as modules: of the full size, and as a saved pipeline configures them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from diffusers import AutoencoderKLMochi
 from torch import nn
 from transformers import T5Config, T5EncoderModel
 
+from videorfsplat.formats.files import read_json_object
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 
@@ -46,18 +46,10 @@ def saved_models(folder: Path) -> dict[str, nn.Module]:
     for name, part in _CLASSES.items():
         path = folder / name / "config.json"
         try:
-            models[name] = part.from_config(_read(path))
+            models[name] = part.from_config(read_json_object(path))
         except TypeError as error:
             raise ValueError(f"{path}: {error}") from error
-    models["text_encoder"] = T5EncoderModel(T5Config(**_read(folder / "text_encoder/config.json")))
+    models["text_encoder"] = T5EncoderModel(
+        T5Config(**read_json_object(folder / "text_encoder/config.json"))
+    )
     return models
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(config).__name__}")
-    return config

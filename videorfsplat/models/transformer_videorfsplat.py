@@ -1,6 +1,7 @@
 """The dual-stream transformer: images and cameras denoised together, each with its own time."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -20,6 +21,10 @@ from videorfsplat.models.attention import (
     RotaryEmbedding,
     StreamExchange,
 )
+
+# Mochi's rotary embedding asks for autocast to float32, which torch refuses on a CPU with a
+# warning at every run. It is in float32 there anyway.
+warnings.filterwarnings("ignore", message="In CPU autocast, but the target dtype is not supported")
 
 _image_stream_is_empty: ContextVar[bool] = ContextVar("image_stream_is_empty", default=False)
 

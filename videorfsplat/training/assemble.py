@@ -1,10 +1,12 @@
 """Put trained parts together into one pipeline folder."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
-from transformers import PreTrainedTokenizerFast, T5EncoderModel
+from transformers import AutoTokenizer, T5EncoderModel
 
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
@@ -12,34 +14,47 @@ from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
 
 def assemble_pipeline(
-    output: str,
+    output: Path,
     *,
-    autoencoder: str,
-    text_encoder: str,
-    transformer: str,
-    gaussian_decoder: str,
+    vae: Path,
+    tokenizer: Path,
+    text_encoder: Path,
+    transformer: Path,
+    gaussian_decoder: Path,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Save a pipeline made of exported parts.
 
     Args:
         output: folder to write, in diffusers' layout.
-        autoencoder: folder of an `AutoencoderKLMochi`.
-        text_encoder: folder with `tokenizer` and `text_encoder`.
+        vae: folder of an `AutoencoderKLMochi`.
+        tokenizer: folder of the text encoder's tokenizer.
+        text_encoder: folder of a `T5EncoderModel`.
         transformer: folder of a `VideoRFSplatTransformer3DModel`.
         gaussian_decoder: folder of a `GaussianDecoder`.
         dtype: of the stored weights.
     """
-    text = Path(text_encoder)
+    # Loaded as they are to be stored: at full size, float32 would take twice the memory.
+    loaded: dict[str, Any] = {"torch_dtype": dtype}
     pipeline = VideoRFSplatPipeline(
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(text / "tokenizer"),
-        text_encoder=T5EncoderModel.from_pretrained(text / "text_encoder"),
-        vae=AutoencoderKLMochi.from_pretrained(autoencoder),
-        transformer=VideoRFSplatTransformer3DModel.from_pretrained(transformer),
-        gaussian_decoder=GaussianDecoder.from_pretrained(gaussian_decoder),
+        tokenizer=AutoTokenizer.from_pretrained(tokenizer),
+        text_encoder=T5EncoderModel.from_pretrained(text_encoder, dtype=dtype),
+        vae=AutoencoderKLMochi.from_pretrained(vae, **loaded),
+        transformer=VideoRFSplatTransformer3DModel.from_pretrained(transformer, **loaded),
+        gaussian_decoder=GaussianDecoder.from_pretrained(gaussian_decoder, **loaded),
         scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
         pose_scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
     )
+    # Libraries keep some layers in float32 when they load.
     pipeline.to(dtype=dtype)
     pipeline.save_pretrained(output)
-    return Path(output)
+    for path in output.glob("*/config.json"):
+        _drop_origin(path)
+    return output
+
+
+def _drop_origin(path: Path) -> None:
+    """Forget the folder that a part was loaded from, which is not there on other machines."""
+    values = json.loads(path.read_bytes())
+    values.pop("_name_or_path", None)
+    path.write_text(json.dumps(values, indent=2) + "\n")

@@ -11,14 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from videorfsplat.cameras import Cameras, concatenate_cameras
-from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
+from videorfsplat.models.published import component_folder
 from videorfsplat.rays import camera_rays
 from videorfsplat.rendering import rasterize
 from videorfsplat.training.attention import training_attention
+from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
 from videorfsplat.training.perceptual import PerceptualLoss
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+from videorfsplat.training.precision import low_precision
+from videorfsplat.training.run import (
+    RunConfig,
+    StepRandomness,
+    TrainingRun,
+    averaged_weights,
+    field_defaults,
+)
 from videorfsplat.training.sheets import save_sheet
 
 MINI_DECODER: dict[str, Any] = {"num_attention_layers": 2, "attention_head_dim": 32}
@@ -31,20 +40,25 @@ class DecoderTraining:
 
     run: RunConfig
     data: str
-    """Folder of a data set with novel views and depth."""
+    """Folder of procedural worlds with novel views, or of recordings."""
     autoencoder: str
+    """Folder of an autoencoder, or folder or hub id of a pipeline that has one."""
     init: str | None = None
-    """Folder of a decoder to start from."""
+    """Folder of a decoder to start from, or of a pipeline that has one."""
     source_views: int = 2
     """Source views rendered a step, drawn from all."""
     novel_views: int = 2
-    """Novel views rendered a step."""
+    """Novel views rendered a step; of recordings, frames held back."""
     depth_steps: int = 300
-    """Steps with depth supervision alone, before anything is rendered."""
+    """Steps on the views' depth and colours alone, before anything is rendered."""
     depth_weight: float = 0.5
+    """Of the depth where it is known: everywhere in worlds, at the points of COLMAP's models, else
+    nowhere."""
     perceptual_weight: float = 0.2
     latent_noise: float = 0.02
     """Noise added to latents, as generated ones are never exact."""
+    sampling: ViewSampling = field(default_factory=ViewSampling)
+    """Of recordings; worlds have views and a size of their own."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_DECODER))
 
 
@@ -76,34 +90,32 @@ def train_decoder(settings: DecoderTraining) -> Path:
         The folder of the exported model, `<output>/model`.
 
     Raises:
-        ValueError: if the data set has no novel views.
+        ValueError: if the data set has too few novel views or no scenes, or a part to start from is
+            not there.
     """
-    dataset = WorldsDataset(settings.data)
-    if dataset.num_novel_views < settings.novel_views:
-        raise ValueError(
-            f"{settings.data} has {dataset.num_novel_views} novel views a scene, "
-            f"{settings.novel_views} are asked for"
-        )
-    vae = AutoencoderKLMochi.from_pretrained(settings.autoencoder, torch_dtype=torch.float32)
+    scenes = open_decoder_scenes(
+        settings.data, settings.sampling, settings.novel_views, settings.run.output
+    )
+    folder = component_folder(settings.autoencoder, "vae")
+    vae = AutoencoderKLMochi.from_pretrained(folder, torch_dtype=torch.float32)
     vae.requires_grad_(False).eval()
     torch.manual_seed(settings.run.seed)
     model = _initial_decoder(settings, vae)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.run.learning_rate, weight_decay=0.0, fused=True
     )
-    details = {k: v for k, v in vars(settings).items() if k != "run"}
-    run = TrainingRun(settings.run, _RawDecoder(model), [optimizer], details)
+    run = TrainingRun(settings.run, _RawDecoder(model), [optimizer], *_recorded(settings))
     device = run.accelerator.device
     vae, perceptual = vae.to(device), PerceptualLoss().to(device)
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        rows = randomness.indices(len(dataset), settings.run.batch_size)
-        scenes = [_draw_scene(dataset, vae, settings, row, randomness) for row in rows]
-        terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in scenes]
+        rows = randomness.indices(len(scenes), settings.run.batch_size)
+        drawn = [_draw_scene(scenes, vae, settings, row, randomness) for row in rows]
+        terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in drawn]
         return {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
 
     def sheet(path: Path) -> None:
-        save_sheet(_sheet_rows(dataset, vae, model), path)
+        save_sheet(_sheet_rows(scenes, vae, model), path)
 
     with training_attention(device):
         run.train(loss, sheet)
@@ -114,43 +126,52 @@ def train_decoder(settings: DecoderTraining) -> Path:
     return folder
 
 
+def _recorded(settings: DecoderTraining) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings for the record of a run, and what they are where an older record lacks them."""
+    values = {k: v for k, v in vars(settings).items() if k not in ("run", "sampling")}
+    defaults = field_defaults(DecoderTraining) | field_defaults(ViewSampling)
+    return values | vars(settings.sampling), defaults
+
+
 def _initial_decoder(settings: DecoderTraining, vae: AutoencoderKLMochi) -> GaussianDecoder:
     if settings.init is not None:
-        return GaussianDecoder.from_pretrained(settings.init, torch_dtype=torch.float32)
+        folder = component_folder(settings.init, "gaussian_decoder")
+        return GaussianDecoder.from_pretrained(folder, torch_dtype=torch.float32)
     return GaussianDecoder.from_autoencoder(vae, **settings.model)
 
 
 @torch.no_grad()
 def _draw_scene(
-    dataset: WorldsDataset,
+    scenes: DecoderScenes,
     vae: AutoencoderKLMochi,
     settings: DecoderTraining,
     row: int,
     randomness: StepRandomness,
 ) -> _Scene:
     device = vae.device
-    frames = dataset.frames(row).to(device)
+    views = scenes.read(row, randomness.generator)
+    frames = views.frames.to(device)
     latents = encode_views(vae, frames)
     noise = torch.randn(latents.shape, generator=randomness.generator).to(device)
     sources = torch.randperm(len(frames), generator=randomness.generator)[: settings.source_views]
-    novel = torch.randperm(dataset.num_novel_views, generator=randomness.generator)
+    novel = torch.randperm(len(views.novel_frames), generator=randomness.generator)
     novel = novel[: settings.novel_views]
-    cameras, novel_cameras = dataset.cameras(row), dataset.novel_cameras(row)
-    targets = torch.cat([frames[sources], dataset.novel_frames(row)[novel].to(device)])
+    targets = torch.cat([frames[sources], views.novel_frames[novel].to(device)])
+    target_cameras = concatenate_cameras([views.cameras[sources], views.novel_cameras[novel]])
     return _Scene(
         latents=latents + settings.latent_noise * noise,
-        cameras=cameras.to(device),
+        cameras=views.cameras.to(device),
         frames=frames.float() / 255,
-        depths=dataset.depths(row).to(device).float(),
+        depths=views.depths.to(device).float(),
         targets=targets.permute(0, 2, 3, 1).float() / 255,
-        target_cameras=concatenate_cameras([cameras[sources], novel_cameras[novel]]).to(device),
+        target_cameras=target_cameras.to(device),
     )
 
 
 def encode_views(vae: AutoencoderKLMochi, frames: Tensor) -> Float[Tensor, "1 c v h w"]:
     """Normalised latents of uint8 frames [V,3,H,W]."""
     pixels = (frames.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(vae.device.type, torch.bfloat16):
+    with low_precision(vae.device):
         means = encode_frames(vae, pixels).float().chunk(2, dim=1)[0]
     return normalize_latents(vae, means).transpose(0, 1)[None]
 
@@ -184,7 +205,7 @@ def _scene_terms(
 
 
 def _depth_loss(decoder: GaussianDecoder, raw: Tensor, scene: _Scene) -> Tensor:
-    """Mean distance of inverse depths along the ray; the sky lies at the far end."""
+    """Mean distance of known inverse depths along the ray; the sky lies at the far end."""
     cameras = scene.cameras
     size = scene.depths.shape[-2:]
     _, rays_d = camera_rays(cameras.viewmats, cameras.Ks, cameras.width, cameras.height, *size)
@@ -193,21 +214,25 @@ def _depth_loss(decoder: GaussianDecoder, raw: Tensor, scene: _Scene) -> Tensor:
     far = decoder.config["far"]
     inverse = torch.where(scene.depths > 0, cosines / scene.depths.clamp(min=1e-6), 0.0)
     predicted = 1 / decoder.depths_along_rays(raw)
-    return F.l1_loss(predicted, inverse.clamp(1 / far, 1 / decoder.config["near"]))
+    errors = (predicted - inverse.clamp(1 / far, 1 / decoder.config["near"])).abs()
+    known = ~scene.depths.isnan()
+    return errors.where(known, 0.0).sum() / known.sum().clamp(min=1)
 
 
 @torch.no_grad()
 def _sheet_rows(
-    dataset: WorldsDataset, vae: AutoencoderKLMochi, decoder: GaussianDecoder, count: int = 4
+    scenes: DecoderScenes, vae: AutoencoderKLMochi, decoder: GaussianDecoder, count: int = 4
 ) -> list[Tensor]:
     """For each of the first scenes: novel views as they are, and as rendered."""
     rows = []
-    for row in range(min(len(dataset), count)):
-        cameras = dataset.cameras(row).to(vae.device)
+    for row in range(min(len(scenes), count)):
+        # Every sheet shows the same views.
+        views = scenes.read(row, torch.Generator().manual_seed(row))
+        cameras = views.cameras.to(vae.device)
         arguments = (cameras.viewmats[None], cameras.Ks[None], cameras.width, cameras.height)
-        latents = encode_views(vae, dataset.frames(row).to(vae.device))
-        views = concatenate_cameras([cameras[:4], dataset.novel_cameras(row).to(vae.device)])
-        renders, _, _ = rasterize(decoder(latents, *arguments)[0], views)
-        frames = torch.cat([dataset.frames(row)[:4], dataset.novel_frames(row)])
+        latents = encode_views(vae, views.frames.to(vae.device))
+        shown = concatenate_cameras([cameras[:4], views.novel_cameras.to(vae.device)])
+        renders, _, _ = rasterize(decoder(latents, *arguments)[0], shown)
+        frames = torch.cat([views.frames[:4], views.novel_frames])
         rows += [frames.float() / 127.5 - 1, renders.permute(0, 3, 1, 2) * 2 - 1]
     return rows

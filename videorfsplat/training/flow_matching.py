@@ -57,8 +57,19 @@ def velocity_loss(
     clean: Float[Tensor, "b *rest"],
     noise: Float[Tensor, "b *rest"],
     t: Float[Tensor, " b"],
+    count: Float[Tensor, ""] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean squared error to clean − noise over the samples whose stream is not given (t > 0)."""
+    """Mean squared error to clean − noise over the samples whose stream is not given (t > 0).
+
+    Args:
+        velocity: as predicted.
+        clean: t = 0.
+        noise: t = 1.
+        t: times of the samples.
+        count: what the sum over samples is divided by, instead of the number of those not given.
+            Processes that share a batch divide by one number, so that the mean of their losses is
+            the loss of the batch.
+    """
     errors = (velocity.float() - (clean - noise)).square().flatten(1).mean(1)
     asked = (t > 0).to(errors.dtype)
-    return (errors * asked).sum() / asked.sum().clamp(min=1)
+    return (errors * asked).sum() / (asked.sum().clamp(min=1) if count is None else count)

@@ -1,27 +1,52 @@
 """Train the dual-stream transformer on image latents and raymaps with independent times."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
-from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, T5EncoderModel
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    T5EncoderModel,
+)
 
-from videorfsplat.data.worlds.captions import template_caption
-from videorfsplat.data.worlds.dataset import HELD_OUT_SEED, WorldsDataset
-from videorfsplat.data.worlds.grammar import sample_world
+from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.models.convert_mochi import convert_mochi, is_mochi
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
+from videorfsplat.models.published import component_folder, text_folder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.training.attention import training_attention
+from videorfsplat.training.export import save_image_lora, save_model
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss
+from videorfsplat.training.joint_batches import (
+    CachedScenes,
+    JointBatch,
+    JointScenes,
+    WorldScenes,
+)
+from videorfsplat.training.joint_sheets import draw_sheet
 from videorfsplat.training.latent_cache import LatentCache
-from videorfsplat.training.optimizers import muon_and_adamw
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
-from videorfsplat.training.sheets import save_sheet
+from videorfsplat.training.lora import add_image_lora
+from videorfsplat.training.optimizers import adamw, muon_and_adamw
+from videorfsplat.training.precision import resolve_precision
+from videorfsplat.training.run import (
+    RunConfig,
+    StepRandomness,
+    TrainingRun,
+    averaged_weights,
+    field_defaults,
+)
+from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_manifest
+
+logger = logging.getLogger(__name__)
+
+_OPTIMIZERS = {"muon": muon_and_adamw, "adamw": adamw}
 
 MINI_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 8,
@@ -47,108 +72,258 @@ class JointTraining:
 
     run: RunConfig
     data: str
-    """Folder of a data set."""
+    """Folder of procedural worlds, or of a cache of recorded scenes (`data cache`)."""
     autoencoder: str
+    """Folder of an autoencoder, or folder or hub id of a pipeline that has one."""
     text_encoder: str
-    """Folder with `tokenizer` and `text_encoder`."""
+    """Folder with `tokenizer` and `text_encoder`, or hub id of a pipeline that has them."""
     size: int = 64
-    """Pixels a side of the frames."""
+    """Pixels a side of the frames of worlds; a cache has its own size."""
     num_views: int = 8
     """1 trains single views drawn from the scenes, else the first views of each scene."""
+    single_views: int = 0
+    """Single views that each step is trained on beside its scenes: they teach what things look like
+    at an eighth of the cost, and in one view the noise hides what eight would still tell."""
     init: str | None = None
-    """Folder of a transformer to start from."""
+    """Folder or hub id of a transformer to start from; Mochi's becomes the image stream."""
+    variant: str | None = None
+    """Precision of Mochi's stored weights where several are published, such as bf16."""
     pose_weight: float = 0.5
     text_dropout: float = 0.1
+    caption_tokens: int | None = None
+    """Captions are padded or cut to this many tokens; `None` pads to the longest of the batch."""
     compile_blocks: bool = False
-    """Compile the transformer's blocks: minutes at the start, faster steps from then on."""
+    """Compile the transformer's blocks: minutes at the start, faster steps from then on. Needs
+    `caption_tokens`, as every other length would be compiled anew."""
+    gradient_checkpointing: bool = False
+    """Compute the blocks' activations twice instead of keeping them."""
+    optimizer: str = "muon"
+    """muon (for matrices, AdamW for the rest) or adamw."""
+    lora_rank: int = 0
+    """Train the image stream by LoRA of this rank instead of all its weights; 0 is off."""
+    lora_targets: str = "to_q to_k to_v to_out.0"
+    """Layers of the image stream's attention that LoRA adds to."""
+    image_dtype: str = "float32"
+    """Precision in which the image stream's own weights are kept; bfloat16 with LoRA only."""
     times: TimeDistribution = field(default_factory=TimeDistribution)
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_TRANSFORMER))
-
-
-class _Batches:
-    """Draws what a step needs: clean latents of both streams and text embeddings."""
-
-    def __init__(
-        self,
-        settings: JointTraining,
-        cache: LatentCache,
-        tokenizer: PreTrainedTokenizerFast,
-        text_encoder: T5EncoderModel,
-        statistics: tuple[Tensor, Tensor],
-    ) -> None:
-        self.settings, self.cache = settings, cache
-        self.tokenizer, self.text_encoder = tokenizer, text_encoder
-        self.mean, self.std = statistics
-
-    def draw(
-        self, randomness: StepRandomness
-    ) -> tuple[Tensor, Tensor, Float[Tensor, "b l e"], Tensor]:
-        batch_size = self.settings.run.batch_size
-        rows = torch.tensor(randomness.indices(len(self.cache), batch_size))
-        choices = randomness.rand(batch_size, 3)
-        latents, raymaps = self._views(rows, choices[:, 0])
-        captions = []
-        for row, choice in zip(rows.tolist(), choices[:, 1].tolist(), strict=True):
-            said = self.cache.dataset.captions(row)
-            captions.append(said[int(choice * len(said))])
-        embeds, mask = self._embed(captions)
-        mask = mask * (choices[:, 2:] >= self.settings.text_dropout).long()
-        return latents.float(), (raymaps.float() - self.mean) / self.std, embeds, mask
-
-    def _views(self, rows: Tensor, choice: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents [b,12,v,h,w] and raymaps [b,6,v,h,w]; a single view is seen from itself."""
-        latents, raymaps = self.cache.latents, self.cache.raymaps
-        if self.settings.num_views == 1:
-            views = (choice * latents.shape[1]).long()
-            return latents[rows, views, :, None], raymaps[rows, :1].transpose(1, 2)
-        views = slice(self.settings.num_views)
-        return latents[rows, views].transpose(1, 2), raymaps[rows, views].transpose(1, 2)
-
-    @torch.no_grad()
-    def _embed(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        tokens = self.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-        tokens = tokens.to(self.text_encoder.device)
-        ids, mask = tokens["input_ids"], tokens["attention_mask"]
-        return self.text_encoder(ids, attention_mask=mask).last_hidden_state, mask
 
 
 def train_joint(settings: JointTraining) -> Path:
     """Train and export a `VideoRFSplatTransformer3DModel`.
 
     Returns:
-        The folder of the exported model, `<output>/model`.
+        The folder of the exported model, `<output>/model`. With LoRA that model has the weights
+        that the image stream started from, and `<output>/lora` holds what was added.
 
     Raises:
-        ValueError: if the scenes have fewer views than asked for, or the cached latents do not
-            belong to the data and the autoencoder.
+        ValueError: if the scenes have fewer views than asked for, the cached latents do not belong
+            to the data and the autoencoder, or the weights to start from are not usable.
     """
-    available = WorldsDataset(settings.data).num_views
-    if not 1 <= settings.num_views <= available:
-        raise ValueError(f"num_views must be from 1 to {available}, got {settings.num_views}")
-    vae = AutoencoderKLMochi.from_pretrained(settings.autoencoder, torch_dtype=torch.float32)
-    vae.requires_grad_(False).eval()
+    _check_settings(settings)
+    scenes, text, vae = _open_data(settings)
+    torch.manual_seed(settings.run.seed)
+    model = _initial_transformer(settings, scenes)
+    _check_texts(settings, scenes, model)
+    if settings.lora_rank:
+        add_image_lora(model, settings.lora_rank, settings.lora_targets.split())
+    if settings.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    optimizers = _OPTIMIZERS[settings.optimizer](
+        model, settings.run.learning_rate, settings.run.weight_decay
+    )
+    if settings.compile_blocks:
+        model.compile_repeated_blocks(fullgraph=True, dynamic=False)
+    run = TrainingRun(settings.run, model, optimizers, *_recorded(settings))
+    device = run.accelerator.device
+    vae = vae.to(device)
+    if text.text_encoder is not None:
+        text.text_encoder.to(device)  # pyright: ignore[reportArgumentType]
+    pipeline = _sheet_pipeline(vae, text, model)
+    shape = (1, -1, 1, 1, 1)
+    mean = torch.tensor(model.config["pose_latents_mean"]).view(shape)
+    std = torch.tensor(model.config["pose_latents_std"]).view(shape)
+
+    def part(randomness: StepRandomness, size: int, num_views: int) -> dict[str, Tensor]:
+        batch = scenes.draw(randomness, size, num_views, settings.text_dropout)
+        batch = batch._replace(raymaps=(batch.raymaps - mean) / std)
+        return _loss_terms(settings, run, batch, randomness, size)
+
+    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
+        terms = part(randomness, settings.run.batch_size, settings.num_views)
+        if settings.single_views:
+            single = part(randomness, settings.single_views, 1)["image"]
+            terms |= {"loss": terms["loss"] + single, "single": single}
+        return terms
+
+    def sheet(path: Path) -> None:
+        # Its batches have other shapes than the blocks are compiled for.
+        with torch.compiler.set_stance("force_eager"):
+            draw_sheet(pipeline, scenes, settings.num_views, path)
+
+    with training_attention(device):
+        run.train(loss, sheet)
+    folder = run.folder / "model"
+    with averaged_weights(run):
+        if settings.lora_rank:
+            save_image_lora(run, run.folder / "lora")
+        save_model(run, folder)
+    return folder
+
+
+class _Text(NamedTuple):
+    """What turns prompts into embeddings; a cache has done so before and needs no encoder."""
+
+    tokenizer: PreTrainedTokenizerBase
+    text_encoder: T5EncoderModel | None
+
+
+def _check_settings(settings: JointTraining) -> None:
+    if settings.single_views < 0:
+        raise ValueError(f"single_views must be at least 0, got {settings.single_views}")
+    if settings.compile_blocks and settings.caption_tokens is None:
+        raise ValueError("compile_blocks needs caption_tokens: blocks are compiled for one length")
+    if settings.optimizer not in _OPTIMIZERS:
+        raise ValueError(
+            f"optimizer must be {' or '.join(_OPTIMIZERS)}, got {settings.optimizer!r}"
+        )
+    if settings.lora_rank < 0:
+        raise ValueError(f"lora_rank must be at least 0, got {settings.lora_rank}")
+    if settings.lora_rank and settings.init is None:
+        raise ValueError("lora_rank needs init: LoRA adds to weights that were trained before")
+    if settings.image_dtype not in ("float32", "bfloat16"):
+        raise ValueError(f"image_dtype must be float32 or bfloat16, got {settings.image_dtype!r}")
+    precision = resolve_precision(settings.run.mixed_precision)
+    mixes = settings.lora_rank and precision == "bf16"
+    if settings.image_dtype == "bfloat16" and not mixes:
+        raise ValueError(
+            "image_dtype bfloat16 is for weights that stay fixed beside others in float32: "
+            "it needs lora_rank and mixed_precision bf16"
+        )
+
+
+def _recorded(settings: JointTraining) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings for the record of a run, and what they are where an older record lacks them."""
+    values = {k: v for k, v in vars(settings).items() if k not in ("run", "times")}
+    defaults = field_defaults(JointTraining) | field_defaults(TimeDistribution)
+    return values | vars(settings.times), defaults
+
+
+def _open_data(settings: JointTraining) -> tuple[JointScenes, _Text, AutoencoderKLMochi]:
+    """The scenes to train on: a cache of recorded ones, or procedural worlds."""
+    if (Path(settings.data) / MANIFEST_NAME).exists():
+        _check_views(settings.num_views, read_manifest(settings.data)["sampling"]["num_views"])
+        vae = _load_autoencoder(settings)
+        cache = SceneCache(settings.data, vae)
+        for skip in cache.skipped:
+            logger.warning("left out of the cache: %s", skip["reason"])
+        logger.info("%d samples; %d scenes are left out", len(cache), len(cache.skipped))
+        tokenizer = AutoTokenizer.from_pretrained(text_folder(settings.text_encoder, "tokenizer"))
+        scenes = CachedScenes(cache, settings.run.output, settings.caption_tokens)
+        return scenes, _Text(tokenizer, None), vae
+    _check_views(settings.num_views, WorldsDataset(settings.data).num_views)
+    vae = _load_autoencoder(settings)
     cache = LatentCache(settings.data, vae, settings.size)
     folder = Path(settings.text_encoder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
     text_encoder = (
         T5EncoderModel.from_pretrained(folder / "text_encoder").requires_grad_(False).eval()
     )
-    torch.manual_seed(settings.run.seed)
-    model = _initial_transformer(settings, cache)
-    optimizers = muon_and_adamw(model, settings.run.learning_rate, settings.run.weight_decay)
-    if settings.compile_blocks:
-        model.compile_repeated_blocks(fullgraph=True)
-    details = {k: v for k, v in vars(settings).items() if k not in ("run", "times")}
-    run = TrainingRun(settings.run, model, optimizers, {**details, **vars(settings.times)})
+    scenes = WorldScenes(cache, tokenizer, text_encoder, settings.caption_tokens)
+    return scenes, _Text(tokenizer, text_encoder), vae
+
+
+def _check_texts(
+    settings: JointTraining, scenes: JointScenes, model: VideoRFSplatTransformer3DModel
+) -> None:
+    expected = model.config["text_embed_dim"]
+    if scenes.text_width != expected:
+        raise ValueError(
+            f"the transformer takes token states of {expected} numbers, those of the scenes in "
+            f"{settings.data} have {scenes.text_width}: they are of another text encoder"
+        )
+
+
+def _check_views(asked: int, available: int) -> None:
+    if not 1 <= asked <= available:
+        raise ValueError(f"num_views must be from 1 to {available}, got {asked}")
+
+
+def _load_autoencoder(settings: JointTraining) -> AutoencoderKLMochi:
+    folder = component_folder(settings.autoencoder, "vae")
+    vae = AutoencoderKLMochi.from_pretrained(folder, torch_dtype=torch.float32)
+    return vae.requires_grad_(False).eval()
+
+
+def _initial_transformer(
+    settings: JointTraining, scenes: JointScenes
+) -> VideoRFSplatTransformer3DModel:
+    """A new transformer, or the one to start from, told the number of views and their size."""
+    shape: dict[str, Any] = {
+        "num_views": settings.num_views,
+        "sample_size": list(scenes.latent_size),
+    }
+    image_dtype = getattr(torch, settings.image_dtype)
+    if settings.init is not None and not is_mochi(settings.init, settings.variant):
+        folder = component_folder(settings.init, "transformer")
+        model = VideoRFSplatTransformer3DModel.from_pretrained(folder, torch_dtype=torch.float32)
+        model.register_to_config(**shape)
+        if image_dtype != torch.float32:
+            model.image_stream.to(image_dtype)
+        return model
+    mean, std = scenes.raymap_statistics()
+    statistics: dict[str, Any] = {"pose_latents_mean": mean, "pose_latents_std": std}
+    if settings.init is None:
+        return VideoRFSplatTransformer3DModel(**settings.model, **shape, **statistics)
+    # Mochi decides the image stream; the pose stream's defaults are the full size.
+    config = {} if settings.model == MINI_TRANSFORMER else settings.model
+    return convert_mochi(
+        settings.init,
+        dtype=image_dtype,
+        variant=settings.variant,
+        **config,
+        **shape,
+        **statistics,
+    )
+
+
+def _loss_terms(
+    settings: JointTraining,
+    run: TrainingRun,
+    batch: JointBatch,
+    randomness: StepRandomness,
+    size: int,
+) -> dict[str, Tensor]:
+    """Losses of this process's share of `size` scenes."""
     device = run.accelerator.device
-    vae, text_encoder = vae.to(device), text_encoder.to(device)
-    shape = (1, -1, 1, 1, 1)
-    mean = torch.tensor(model.config["pose_latents_mean"]).view(shape)
-    std = torch.tensor(model.config["pose_latents_std"]).view(shape)
-    batches = _Batches(settings, cache, tokenizer, text_encoder, (mean, std))
+    latents, raymaps, embeds, mask = batch
+    times = settings.times.draw(randomness.whole(), size)
+    counts = [(t > 0).sum().clamp(min=1) / randomness.num_processes for t in times]
+    noise = randomness.randn(size, *latents.shape[1:])
+    pose_noise = randomness.randn(size, *raymaps.shape[1:])
+    tensors = (latents, raymaps, noise, pose_noise, *map(randomness.share, times))
+    latents, raymaps, noise, pose_noise, t_image, t_pose = (x.to(device) for x in tensors)
+    velocity, pose_velocity = run.model(
+        mix(latents, noise, t_image),
+        mix(raymaps, pose_noise, t_pose),
+        embeds.to(device),
+        1000 * (1 - t_image),
+        1000 * (1 - t_pose),
+        mask.to(device),
+        return_dict=False,
+    )
+    image = velocity_loss(velocity, latents, noise, t_image, counts[0].to(device))
+    pose = velocity_loss(pose_velocity, raymaps, pose_noise, t_pose, counts[1].to(device))
+    return {"loss": image + settings.pose_weight * pose, "image": image, "pose": pose}
+
+
+def _sheet_pipeline(
+    vae: AutoencoderKLMochi, text: _Text, model: VideoRFSplatTransformer3DModel
+) -> VideoRFSplatPipeline:
+    """The model in training as a pipeline that makes frames."""
     pipeline = VideoRFSplatPipeline(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
+        tokenizer=text.tokenizer,
+        text_encoder=text.text_encoder,
         vae=vae,
         transformer=model,
         # Sheets show decoded frames: no Gaussians are made.
@@ -159,78 +334,4 @@ def train_joint(settings: JointTraining) -> Path:
         pose_scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
     )
     pipeline.set_progress_bar_config(disable=True)
-
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        return _loss_terms(settings, run, batches, randomness)
-
-    with training_attention(device):
-        run.train(loss, lambda path: _draw_sheet(pipeline, settings, path))
-    folder = run.folder / "model"
-    with averaged_weights(run):
-        if run.accelerator.is_main_process:
-            run.bare_model.save_pretrained(folder)
-    return folder
-
-
-def _initial_transformer(
-    settings: JointTraining, cache: LatentCache
-) -> VideoRFSplatTransformer3DModel:
-    """A new transformer, or the one to start from, told the number of views and their size."""
-    shape = {"num_views": settings.num_views, "sample_size": list(cache.latents.shape[-2:])}
-    if settings.init is not None:
-        model = VideoRFSplatTransformer3DModel.from_pretrained(
-            settings.init, torch_dtype=torch.float32
-        )
-        model.register_to_config(**shape)
-        return model
-    raymaps = cache.raymaps[:2000].float()
-    return VideoRFSplatTransformer3DModel(
-        **settings.model,
-        **shape,
-        pose_latents_mean=raymaps.mean((0, 1, 3, 4)).tolist(),
-        pose_latents_std=raymaps.std((0, 1, 3, 4)).tolist(),
-    )
-
-
-def _loss_terms(
-    settings: JointTraining, run: TrainingRun, batches: _Batches, randomness: StepRandomness
-) -> dict[str, Tensor]:
-    device, size = run.accelerator.device, settings.run.batch_size
-    latents, raymaps, embeds, mask = batches.draw(randomness)
-    t_image, t_pose = settings.times.draw(randomness, size)
-    noise = randomness.randn(size, *latents.shape[1:])
-    pose_noise = randomness.randn(size, *raymaps.shape[1:])
-    latents, raymaps, noise, pose_noise, t_image, t_pose = (
-        value.to(device) for value in (latents, raymaps, noise, pose_noise, t_image, t_pose)
-    )
-    velocity, pose_velocity = run.model(
-        mix(latents, noise, t_image),
-        mix(raymaps, pose_noise, t_pose),
-        embeds,
-        1000 * (1 - t_image),
-        1000 * (1 - t_pose),
-        mask.to(device),
-        return_dict=False,
-    )
-    image = velocity_loss(velocity, latents, noise, t_image)
-    pose = velocity_loss(pose_velocity, raymaps, pose_noise, t_pose)
-    return {"loss": image + settings.pose_weight * pose, "image": image, "pose": pose}
-
-
-# A type checker does not see that the pipeline's wrapped `__call__` is bound: hence `Any`.
-def _draw_sheet(pipeline: Any, settings: JointTraining, path: Path) -> None:
-    """Sixteen fixed held-out prompts from fixed noise, a row a prompt (single views: one grid)."""
-    prompts = [template_caption(sample_world(HELD_OUT_SEED + i)) for i in range(16)]
-    output = pipeline(
-        prompts,
-        height=settings.size,
-        width=settings.size,
-        num_inference_steps=16,
-        generator=torch.Generator().manual_seed(0),
-        output_type="pt",
-    )
-    frames = output.frames * 2 - 1
-    if settings.num_views == 1:
-        frames = frames[:, 0].unflatten(0, (2, 8))
-    save_sheet(list(frames), path)
-    path.with_suffix(".txt").write_text("\n".join(prompts) + "\n")
+    return pipeline

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.rays import cameras_to_raymap
+from videorfsplat.training.precision import low_precision
 
 
 def autoencoder_hash(vae: AutoencoderKLMochi) -> str:
@@ -97,7 +98,7 @@ def _encode(
         if frames.shape[-1] != size:
             frames = F.interpolate(frames, (size, size), mode="bilinear", antialias=True)
         frames = frames.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(vae.device.type, torch.bfloat16):
+        with low_precision(vae.device):
             means = encode_frames(vae, frames).float().chunk(2, dim=1)[0]
         latents.append(normalize_latents(vae, means).half().cpu())
         cameras = dataset.cameras(index)

@@ -1,7 +1,9 @@
-"""Muon on the matrices, AdamW on everything else."""
+"""The optimizers of a transformer."""
 
 import torch
 from torch import nn
+
+from videorfsplat.training.muon import Muon
 
 
 def muon_and_adamw(
@@ -18,13 +20,18 @@ def muon_and_adamw(
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim == 2 and id(p) not in embeddings]
     others = [p for p in trained if p.ndim != 2 or id(p) in embeddings]
-    muon = torch.optim.Muon(
-        matrices,
-        lr=learning_rate,
-        weight_decay=weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
     adamw = torch.optim.AdamW(
         others, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99), fused=True
     )
     return [muon, adamw]
+
+
+def adamw(
+    model: nn.Module, learning_rate: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """AdamW for all weights that are trained."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99))
+    ]

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from videorfsplat.training.precision import low_precision
+
 
 class PerceptualLoss(nn.Module):
     """Mean squared distance of unit feature vectors at strides 2 to 8.
@@ -40,7 +42,7 @@ class PerceptualLoss(nn.Module):
         self, frames: Float[Tensor, "n 3 H W"], reference: Float[Tensor, "n 3 H W"]
     ) -> Float[Tensor, ""]:
         """Distance averaged over stages; gradients go to `frames` only."""
-        with torch.autocast(frames.device.type, torch.bfloat16):
+        with low_precision(frames.device):
             with torch.no_grad():
                 targets = self.features(reference)
             features = self.features(frames)

@@ -8,17 +8,25 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
+from accelerate.tracking import get_available_trackers
 from diffusers.training_utils import EMAModel
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+
+from videorfsplat.training.precision import resolve_precision
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +47,16 @@ class RunConfig:
     weight_decay: float = 0.01
     ema_decay: float = 0.999
     max_grad_norm: float = 1.0
-    mixed_precision: str = "bf16"
+    mixed_precision: str = "auto"
+    """bf16, no, or auto: bf16 where the device has instructions for it."""
     seed: int = 0
     log_every: int = 20
     save_minutes: float = 5.0
     sheet_minutes: float = 20.0
+    accumulation_steps: int = 1
+    """Parts of a process's share of the batch, one after the other."""
+    tracker: str | None = None
+    """Also send the log to this tracker of accelerate's, such as tensorboard or trackio."""
 
     def __post_init__(self) -> None:
         if self.max_steps < 1 or self.batch_size < 1:
@@ -51,17 +64,29 @@ class RunConfig:
                 "max_steps and batch_size must be at least 1, "
                 f"got {self.max_steps} and {self.batch_size}"
             )
+        if self.accumulation_steps < 1:
+            raise ValueError(
+                f"accumulation_steps must be at least 1, got {self.accumulation_steps}"
+            )
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
 @dataclass(frozen=True)
 class StepRandomness:
-    """The randomness of one step: the same on every process, each taking its share of the batch."""
+    """The randomness of one step: the same on every process, each taking its share of the batch.
+
+    With accumulation every part of a step draws the whole batch anew and takes its own share, as if
+    it were a process.
+    """
 
     generator: torch.Generator
     process_index: int
     num_processes: int
+
+    def whole(self) -> "StepRandomness":
+        """The same source, from which the whole batch is returned."""
+        return replace(self, process_index=0, num_processes=1)
 
     def share(self, values: Tensor) -> Tensor:
         """This process's rows of a tensor drawn for the whole batch."""
@@ -104,9 +129,11 @@ class TrainingRun:
         model: trained in place; its average over steps is `ema_model`.
         optimizers: all are stepped, with the same schedule factor on their learning rates.
         details: further settings that `config.json` records.
+        defaults: what those of them are that an older run's `config.json` does not have.
 
     Raises:
-        ValueError: if the folder holds a run with other settings.
+        ValueError: if the folder holds a run with other settings, the batch does not divide among
+            the processes, or the tracker is not installed.
     """
 
     def __init__(
@@ -115,22 +142,35 @@ class TrainingRun:
         model: nn.Module,
         optimizers: list[torch.optim.Optimizer],
         details: dict[str, Any] | None = None,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         self.config = config
         self.folder = Path(config.output)
-        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
-        self._record_config({**asdict(config), **(details or {})})
+        self.accelerator = Accelerator(
+            mixed_precision=resolve_precision(config.mixed_precision),
+            log_with=_check_tracker(config.tracker),
+            project_dir=config.output,
+        )
+        _check_shares(config, self.accelerator.num_processes)
+        settings = {**asdict(config), **(details or {})}
+        self._record_config(settings, {**field_defaults(RunConfig), **(defaults or {})})
+        if config.tracker is not None:
+            self.accelerator.init_trackers("videorfsplat", {k: str(v) for k, v in settings.items()})
         self._base_rates = [[g["lr"] for g in o.param_groups] for o in optimizers]
         self.model, *self.optimizers = self.accelerator.prepare(model, *optimizers)
+        self.is_sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        """Whether every process holds a part of the weights only."""
         self.ema = EMAModel(
-            self._parameters(),
+            self.local_parameters(),
             decay=config.ema_decay,
             use_ema_warmup=True,
             power=0.75,
             foreach=True,
         )
         self.progress = _Progress()
-        self.accelerator.register_for_checkpointing(self.progress, self.ema)
+        self.accelerator.register_for_checkpointing(self.progress)
+        if not self.is_sharded:
+            self.accelerator.register_for_checkpointing(self.ema)
         self._resume()
 
     @property
@@ -176,25 +216,42 @@ class TrainingRun:
         self.save()
         if sheet is not None:
             self.draw(sheet)
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
     def _one_step(self, loss: Callable[[StepRandomness], dict[str, Tensor]]) -> dict[str, float]:
         factor = self._rate_factor(self.progress.step)
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        terms = loss(self._randomness(self.progress.step))
-        if not torch.isfinite(terms["loss"]):
-            raise FloatingPointError(f"the loss of step {self.progress.step} is not finite")
-        self.accelerator.backward(terms["loss"])
+        terms = self._accumulate(loss)
         norm = self.accelerator.clip_grad_norm_(self._parameters(), self.config.max_grad_norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        self.ema.step(self._parameters())
+        self.ema.step(self.local_parameters())
         self.progress.step += 1
-        terms["grad_norm"] = torch.as_tensor(norm)
+        terms["grad_norm"] = (
+            norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
+        )
         mean = self.accelerator.reduce({k: v.detach().float() for k, v in terms.items()}, "mean")
         return {name: float(value) for name, value in mean.items()}
+
+    def _accumulate(self, loss: Callable[[StepRandomness], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Gradients of one step; returns the mean of its parts' terms, without their graphs."""
+        parts = self.config.accumulation_steps
+        means: dict[str, Tensor] = {}
+        for part in range(parts):
+            # Gradients travel between processes with the last part only.
+            is_last = part == parts - 1
+            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
+                terms = loss(self._randomness(self.progress.step, part))
+                if not torch.isfinite(terms["loss"]):
+                    raise FloatingPointError(f"the loss of step {self.progress.step} is not finite")
+                self.accelerator.backward(terms["loss"] / parts if parts > 1 else terms["loss"])
+            for name, value in terms.items():
+                means[name] = means.get(name, torch.zeros(())).to(value) + value.detach() / parts
+        return means
 
     def _rate_factor(self, step: int) -> float:
         config = self.config
@@ -203,19 +260,38 @@ class TrainingRun:
             return warmup
         return warmup * min((config.max_steps - step) / config.decay_steps, 1.0)
 
-    def _randomness(self, step: int) -> StepRandomness:
+    def _randomness(self, step: int, part: int) -> StepRandomness:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        accelerator = self.accelerator
-        return StepRandomness(generator, accelerator.process_index, accelerator.num_processes)
+        index, count = self.accelerator.process_index, self.accelerator.num_processes
+        parts = self.config.accumulation_steps
+        return StepRandomness(generator, index + part * count, count * parts)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
 
+    def local_parameters(self) -> list[Any]:
+        """The trained weights, or this process's parts of them, which share their memory."""
+        parameters = self._parameters()
+        if not self.is_sharded:
+            return parameters
+        parts = [p.detach() for p in parameters]
+        return [p.to_local().requires_grad_() if isinstance(p, DTensor) else p for p in parts]
+
+    def reshard(self) -> None:
+        """Let go of whole weights that a forward pass without a backward pass has left behind."""
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
+
     def draw(self, sheet: Callable[[Path], None]) -> None:
-        """Draw a sample sheet of the averaged model, on the first process."""
-        if self.accelerator.is_main_process:
-            with averaged_weights(self), torch.no_grad():
-                sheet(self.folder / f"sheet-{self.step:07d}.png")
+        """Draw a sample sheet of the averaged model."""
+        with tempfile.TemporaryDirectory() as elsewhere:
+            is_main = self.accelerator.is_main_process
+            # A model in parts runs on all processes or on none; one picture is enough.
+            if is_main or self.is_sharded:
+                folder = self.folder if is_main else Path(elsewhere)
+                with averaged_weights(self), torch.no_grad():
+                    sheet(folder / f"sheet-{self.step:07d}.png")
 
     def save(self) -> None:
         """Write the whole state beside the old one, then drop all but the two newest."""
@@ -228,6 +304,8 @@ class TrainingRun:
             shutil.rmtree(temporary)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(temporary))
+        if self.is_sharded:
+            self._save_average(temporary)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             os.replace(temporary, target)
@@ -239,9 +317,29 @@ class TrainingRun:
         states = sorted(self.folder.glob("state-*"))
         if states:
             self.accelerator.load_state(str(states[-1]))
+            if self.is_sharded:
+                self._load_average(states[-1])
             logger.info("continuing %s at step %d", self.folder, self.step)
         if self.accelerator.is_main_process:
             self._drop_log_after(self.step)
+
+    def _average_file(self, state: Path) -> Path:
+        index, count = self.accelerator.process_index, self.accelerator.num_processes
+        return state / f"average-{index + 1:05d}-of-{count:05d}.safetensors"
+
+    def _save_average(self, state: Path) -> None:
+        """Write this process's part of the averaged weights."""
+        parts = {str(i): part for i, part in enumerate(self.ema.shadow_params)}
+        save_file(parts, self._average_file(state), {"step": str(self.ema.optimization_step)})
+
+    def _load_average(self, state: Path) -> None:
+        path = self._average_file(state)
+        if not path.exists():
+            raise ValueError(f"{path} is missing: continue with as many processes as before")
+        with safe_open(path, framework="pt") as file:
+            self.ema.optimization_step = int(file.metadata()["step"])
+            for i, part in enumerate(self.ema.shadow_params):
+                part.copy_(file.get_tensor(str(i)))
 
     def _drop_log_after(self, step: int) -> None:
         """Remove log lines of steps that a killed run had made after its last state."""
@@ -252,13 +350,14 @@ class TrainingRun:
             kept = [line for line in lines if json.loads(line)["step"] <= step]
             _replace_text(path, "".join(kept))
 
-    def _record_config(self, config: dict[str, Any]) -> None:
+    def _record_config(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         path = self.folder / "config.json"
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             if path.exists():
-                _check_same_run(json.loads(path.read_text()), config, path)
+                old = json.loads(json.dumps(defaults)) | json.loads(path.read_text())
+                _check_same_run(old, config, path)
             _replace_text(path, json.dumps(config, indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 
@@ -270,6 +369,7 @@ class TrainingRun:
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         logger.info("%s", json.dumps(line))
+        self.accelerator.log(means, step=self.step)
 
 
 def _replace_text(path: Path, text: str) -> None:
@@ -282,12 +382,13 @@ def _replace_text(path: Path, text: str) -> None:
 @contextmanager
 def averaged_weights(run: TrainingRun) -> Iterator[nn.Module]:
     """Within this context the run's model holds the averaged weights, in evaluation mode."""
-    parameters = [p for p in run.model.parameters() if p.requires_grad]
+    parameters = run.local_parameters()
     run.ema.store(parameters)
     run.ema.copy_to(parameters)
     try:
         yield run.bare_model.eval()
     finally:
+        run.reshard()
         run.ema.restore(parameters)
         run.bare_model.train()
 
@@ -300,7 +401,37 @@ _FREE_SETTINGS = {
     "log_every",
     "save_minutes",
     "sheet_minutes",
+    "tracker",
 }
+
+
+def field_defaults(settings_class: Any) -> dict[str, Any]:
+    """Defaults of a settings class, for the fields that have one and are no settings themselves."""
+    known = {}
+    for field in fields(settings_class):
+        value = field.default if field.default_factory is MISSING else field.default_factory()
+        if value is not MISSING and not is_dataclass(value):
+            known[field.name] = value
+    return known
+
+
+def _check_shares(config: RunConfig, num_processes: int) -> None:
+    shares = num_processes * config.accumulation_steps
+    if config.batch_size % shares:
+        raise ValueError(
+            f"batch_size must be a multiple of processes times accumulation_steps ({shares}), "
+            f"got {config.batch_size}"
+        )
+
+
+def _check_tracker(tracker: str | None) -> str | None:
+    available = [str(kind) for kind in get_available_trackers()]
+    if tracker is not None and tracker not in available:
+        raise ValueError(
+            f"tracker {tracker!r} is not installed or unknown; here there are: "
+            f"{', '.join(available) or 'none'}"
+        )
+    return tracker
 
 
 def _check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:

@@ -1,0 +1,224 @@
+"""The page: a sentence becomes a scene to walk through and to download. `python app.py --help`."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from videorfsplat.ui.api import add_endpoints
+from videorfsplat.ui.example_scenes import find_example_scenes
+from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES
+from videorfsplat.ui.layout import ask_column, compare_tab, scene_tab
+from videorfsplat.ui.model_host import ModelHost
+from videorfsplat.ui.page_events import PageEvents
+from videorfsplat.ui.page_files import read_asset
+from videorfsplat.ui.request_files import RequestFiles
+from videorfsplat.ui.theme import page_css, page_header, page_theme
+from videorfsplat.ui.zero_gpu import on_zero_gpu
+from videorfsplat.viewer_folder import VIEWER_FOLDER
+
+EXAMPLES = Path(__file__).resolve().parent / "examples" / "scenes"
+CACHE = Path.home() / ".cache" / "videorfsplat" / "page"
+
+# One run at a time, whichever tab or client asks for it.
+SAMPLER: dict[str, Any] = {"concurrency_id": "sampler", "concurrency_limit": 1}
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE: dict[str, Any] = {"queue": False, **HIDDEN}
+# Validators run in the queue only; nobody waits in this one.
+QUEUED: dict[str, Any] = {"concurrency_limit": None, **HIDDEN}
+FILES: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2, **HIDDEN}
+RUN: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", **SAMPLER}
+
+HEAD_START_SECONDS = 10
+# Seconds: how often Gradio looks for old uploads, and how old they may be.
+UPLOADS_CHECKED_AND_KEPT = (3600, 24 * 3600)
+
+
+def build_page(events: PageEvents) -> gr.Blocks:
+    """The page: layout, wired to its events."""
+    with gr.Blocks(
+        title="VideoRFSplat",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=UPLOADS_CHECKED_AND_KEPT,
+    ) as page:
+        # First, because names of endpoints go to whoever comes first.
+        add_endpoints(events, SAMPLER)
+        gr.HTML(page_header(), apply_default_css=False)
+        with gr.Row(elem_id="page"):
+            with gr.Column(elem_id="ask", scale=0, min_width=0):
+                ask = ask_column()
+            with gr.Column(elem_id="stage", min_width=0), gr.Tabs():
+                with gr.Tab("Scene"):
+                    scene = scene_tab(list(events.examples.values()))
+                with gr.Tab("Compare") as tab:
+                    pair = compare_tab()
+        activity = [ask.status, ask.generate, pair.compare, ask.stop]
+        result = [ask.timetable, scene.viewer, scene.frames, scene.frustums]
+        result += [scene.record, scene.downloads, scene.scene]
+        _wire_opening(page, events, ask, scene, result)
+        _wire_fields(events, ask, pair, tab)
+        _wire_scene(events, ask, scene)
+        runs = _wire_generation(events, ask, scene, activity, result)
+        runs += _wire_comparison(events, ask, pair, activity)
+        ask.stop.click(events.stop, None, activity, cancels=runs, **AT_ONCE)
+    return page
+
+
+def _wire_opening(
+    page: gr.Blocks,
+    events: PageEvents,
+    ask: SimpleNamespace,
+    scene: SimpleNamespace,
+    result: list[Any],
+) -> None:
+    filled = [ask.status, *ask.form, *result]
+    opened = page.load(events.open_page, None, filled, **AT_ONCE)
+    picked = scene.examples.pick(events.open_example, None, filled, **AT_ONCE)
+    # Loading the model takes the processor from the page, so the page comes first.
+    described = opened.then(events.describe_model, None, ask.model, **QUEUED)
+    described.then(events.mark_words, ask.prompt, ask.unknown, **AT_ONCE)
+    opened.then(events.draw_timetable, ask.schedule, ask.timetable, **AT_ONCE)
+    for event in (described, picked):
+        _list_files_after(event.success, events, scene)
+
+
+def _list_files_after(trigger: Any, events: PageEvents, scene: SimpleNamespace) -> None:
+    trigger(events.list_downloads, [scene.scene, scene.axes], scene.downloads, **FILES)
+
+
+def _wire_fields(
+    events: PageEvents, ask: SimpleNamespace, pair: SimpleNamespace, tab: gr.Tab
+) -> None:
+    ask.prompt.change(
+        events.mark_words, ask.prompt, ask.unknown, trigger_mode="always_last", **AT_ONCE
+    )
+    for field in ask.schedule:
+        field.change(
+            events.draw_timetable,
+            ask.schedule,
+            ask.timetable,
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
+    given = [ask.camera_source, ask.preset, ask.camera_file]
+    ask.camera_source.change(
+        events.show_camera_fields,
+        ask.camera_source,
+        [ask.preset, ask.camera_file, ask.given],
+        **AT_ONCE,
+    )
+    for field in given:
+        field.change(events.draw_given_cameras, given, [ask.given, ask.given_note], **AT_ONCE)
+    for side, slider in zip(pair.sides, pair.variants[::4], strict=True):
+        inputs = [ask.num_inference_steps, slider, ask.camera_source]
+        gr.on(
+            [tab.select, slider.change, ask.num_inference_steps.change],
+            events.draw_timetable,
+            inputs,
+            side.timetable,
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
+
+
+def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace) -> None:
+    _list_files_after(scene.axes.input, events, scene)
+    scene.make_film.click(
+        events.make_film, [scene.scene, scene.path], scene.film, api_visibility="private"
+    )
+    scene.share.click(events.share, [scene.scene, *ask.form], scene.link, **AT_ONCE)
+
+
+def _wire_generation(
+    events: PageEvents,
+    ask: SimpleNamespace,
+    scene: SimpleNamespace,
+    activity: list[Any],
+    result: list[Any],
+) -> list[Any]:
+    """Wire sentence → scene; returns what Stop cancels."""
+    chosen = gr.State(None)
+    begun = gr.on(
+        [ask.generate.click, ask.prompt.submit],
+        events.begin,
+        ask.form,
+        [chosen, ask.seed, *activity, *result],
+        validator=events.check_fields,
+        **QUEUED,
+    )
+    made = begun.success(
+        events.generate, chosen, [*activity, *result], show_progress_on=ask.status, **RUN
+    )
+    _list_files_after(made.success, events, scene)
+    made.failure(events.settle, ask.status, activity, **AT_ONCE)
+    return [made]
+
+
+def _wire_comparison(
+    events: PageEvents, ask: SimpleNamespace, pair: SimpleNamespace, activity: list[Any]
+) -> list[Any]:
+    """Wire one sentence → two scenes; returns what Stop cancels."""
+    chosen = gr.State(None)
+    sides = [part for s in pair.sides for part in (s.timetable, s.viewer, s.frames)]
+    begun = pair.compare.click(
+        events.begin_comparison,
+        [*ask.form, *pair.variants],
+        [chosen, ask.seed, *activity, *sides],
+        validator=events.check_fields,
+        **QUEUED,
+    )
+    made = begun.success(
+        events.compare, chosen, [*activity, *sides], show_progress_on=ask.status, **RUN
+    )
+    made.failure(events.settle, ask.status, activity, **AT_ONCE)
+    return [made]
+
+
+def serve(events: PageEvents, examples_folder: Path, port: int | None = None) -> gr.Blocks:
+    """Build the page and serve it from a thread of its own."""
+    page = build_page(events)
+    gr.set_static_paths([VIEWER_FOLDER, events.files.root, examples_folder])
+    page.queue(max_size=64).launch(
+        server_port=port,
+        theme=page_theme(),
+        css=page_css(),
+        js=read_asset("page.js"),
+        max_file_size=MAX_UPLOAD_BYTES,
+        mcp_server=True,
+        show_error=True,
+        prevent_thread_lock=True,
+    )
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the page until it is interrupted."""
+    parser = argparse.ArgumentParser(description="The VideoRFSplat page.")
+    parser.add_argument("--model", default="mini", help="mini, a saved pipeline or a hub id")
+    parser.add_argument("--device", default="auto", help="torch device (default: auto)")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
+    parser.add_argument("--cache", type=Path, default=CACHE, help=f"results (default: {CACHE})")
+    parser.add_argument("--examples", type=Path, default=EXAMPLES, help="scenes made earlier")
+    args = parser.parse_args(arguments)
+
+    # Where Gradio keeps uploads; read when the page is built.
+    os.environ["GRADIO_TEMP_DIR"] = str(args.cache / "uploads")
+    host = ModelHost(args.model, args.device)
+    files = RequestFiles(args.cache / "requests")
+    events = PageEvents(host, files, find_example_scenes(args.examples))
+    if on_zero_gpu():
+        host.pipeline()
+    page = serve(events, args.examples, args.port)
+    # Visitors start it as soon as their page is open; this is for when nobody comes.
+    Timer(HEAD_START_SECONDS, host.start).start()
+    page.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""How fast the page is: `python tests/page/measure_page.py` ends with a line of JSON.
+
+- `usable`: seconds from `python app.py` until its Generate button can be pressed in a browser;
+- `ready`: until the model is loaded as well;
+- `first_picture`: seconds from asking the viewer for a scene of 73,728 Gaussians to its picture;
+- `first_preview`: seconds from a click on Generate to the first predicted frames on screen;
+- `bare`, `on_page`: seconds of the same generation as a call of the pipeline, and from the click
+  to the finished scene, in turns; `overhead`: by how much the second is longer.
+
+Runs of page and pipeline alternate, so that the ratio means something on a shared machine.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from page_driver import BROWSER, PageDriver
+from playwright.sync_api import Browser, Error, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "viewer"))
+
+NUM_GAUSSIANS = 8 * 96 * 96
+PROMPT = "a red house with a blue roof on a green meadow, the camera orbits to the left"
+
+
+@contextmanager
+def page_process(model: str, port: int, cache: Path) -> Iterator[str]:
+    command = [sys.executable, "app.py", "--model", model, "--port", str(port)]
+    process = subprocess.Popen([*command, "--cache", str(cache)], cwd=ROOT)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure_start(browser: Browser, address: str, start: float) -> float:
+    page = browser.new_page()
+    page.set_default_timeout(600_000)
+    while True:
+        try:
+            page.goto(address)
+            break
+        except Error:
+            time.sleep(0.1)
+    expect(page.get_by_role("button", name="Generate", exact=True)).to_be_enabled(timeout=600_000)
+    seconds = time.perf_counter() - start
+    page.close()
+    return seconds
+
+
+def measure_first_picture(visitor: PageDriver, folder: Path) -> float:
+    from viewer_scenes import cloud_scene
+
+    from videorfsplat.formats.splat_formats import save_splats
+
+    folder.mkdir(parents=True)
+    save_splats(cloud_scene(NUM_GAUSSIANS), folder / "large.compressed.ply")
+    content = f"{visitor.address}/gradio_api/file={folder / 'large.compressed.ply'}"
+    visitor.send({"v": 1, "type": "load", "content": content, "cameras": None})
+    return visitor.wait_for_message("loaded", splats=NUM_GAUSSIANS)["seconds"]
+
+
+def measure_generation(visitor: PageDriver, steps: int) -> tuple[float, float]:
+    """Seconds to the first preview and to the scene."""
+    visitor.write(PROMPT)
+    visitor.set_slider("Steps", steps)
+    start = time.perf_counter()
+    visitor.button("Generate").click()
+    frame = visitor.page.locator(".frame-strip img[src^='data:']").first
+    expect(frame).to_be_visible()
+    first = time.perf_counter() - start
+    expect(visitor.status).to_contain_text("Made in")
+    return first, time.perf_counter() - start
+
+
+def measure(model: str, steps: int, runs: int, port: int, cache: Path) -> dict[str, Any]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**BROWSER)
+        start = time.perf_counter()
+        with page_process(model, port, cache) as address:
+            usable = measure_start(browser, address, start)
+            visitor = PageDriver(browser, address)
+            ready = time.perf_counter() - start
+            first_picture = measure_first_picture(visitor, cache / "requests" / "large")
+            print(f"usable {usable:.1f}, ready {ready:.1f}, first picture {first_picture:.1f}")
+            from videorfsplat.generation import load_pipeline, stream_scene
+            from videorfsplat.generation_settings import GenerationSettings
+
+            pipeline = load_pipeline(model)
+            pipeline.set_progress_bar_config(disable=True)
+            settings = GenerationSettings(PROMPT, num_inference_steps=steps, model=model)
+            previews, on_page, bare = [], [], []
+            for _ in range(runs):
+                start = time.perf_counter()
+                list(stream_scene(pipeline, settings))
+                bare.append(time.perf_counter() - start)
+                first, whole = measure_generation(visitor, steps)
+                previews.append(first)
+                on_page.append(whole)
+                print(f"bare {bare[-1]:.1f}, first preview {first:.1f}, on the page {whole:.1f}")
+        browser.close()
+    overhead = median(on_page) / median(bare) - 1
+    values = {"usable": usable, "ready": ready, "first_picture": first_picture}
+    values |= {"first_preview": previews, "bare": bare, "on_page": on_page, "overhead": overhead}
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--port", type=int, default=7899)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(args.model, args.steps, args.runs, args.port, Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

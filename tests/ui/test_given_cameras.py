@@ -1,0 +1,51 @@
+"""Presets and uploaded camera files."""
+
+import json
+
+import pytest
+
+from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.trajectories import TRAJECTORIES, trajectory
+from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES, PRESETS, load_given_cameras
+
+
+def test_every_trajectory_has_a_name_on_the_page():
+    assert tuple(PRESETS) == TRAJECTORIES
+    assert len(set(PRESETS.values())) == len(PRESETS)
+
+
+def test_reads_presets_and_files(tmp_path):
+    assert load_given_cameras("spiral", 8, 64, 64).num_views == 8
+    save_transforms(trajectory("orbit_left"), tmp_path / "mine.json")
+    assert load_given_cameras(str(tmp_path / "mine.json"), 8, 64, 64).num_views == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("cameras.txt", b"{}", "must be a transforms.json"),
+        ("cameras.json", b"", "has 0 bytes"),
+        ("cameras.json", b"x" * (MAX_UPLOAD_BYTES + 1), "bytes; between"),
+        ("cameras.json", b"\x89PNG", "cannot be read: not JSON"),
+        ("cameras.json", b"[]", "cannot be read: expected a JSON object"),
+        ("cameras.json", json.dumps({"frames": [{}]}).encode(), "cannot be read"),
+    ],
+)
+def test_refuses_bad_uploads_in_words(tmp_path, name, content, words):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as refusal:
+        load_given_cameras(str(path), 8, 64, 64)
+    # Where the upload lies on the server is nobody's business.
+    assert str(tmp_path) not in str(refusal.value)
+
+
+def test_refuses_another_number_of_cameras(tmp_path):
+    save_transforms(trajectory("orbit_left", num_views=5), tmp_path / "mine.json")
+    with pytest.raises(ValueError, match=r"has 5 cameras; the model makes 8 views"):
+        load_given_cameras(str(tmp_path / "mine.json"), 8, 64, 64)
+
+
+def test_says_that_an_upload_is_gone(tmp_path):
+    with pytest.raises(ValueError, match="Upload it again"):
+        load_given_cameras(str(tmp_path / "mine.json"), 8, 64, 64)

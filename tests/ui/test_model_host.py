@@ -1,0 +1,43 @@
+"""The model in the background."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from videorfsplat.ui.model_host import ModelHost
+
+
+@given(steps=st.integers(1, 60), pose_offset=st.floats(-0.5, 0.5), given_cameras=st.booleans())
+def test_timetables_are_the_model_s_own(model_folder, pipeline, steps, pose_offset, given_cameras):
+    host = ModelHost(str(model_folder))
+    drawn = host.timetable(steps, pose_offset, given_cameras=given_cameras)
+    assert drawn == pipeline.make_timetable(steps, pose_offset, given_cameras=given_cameras)
+    assert not host.is_ready
+
+
+def test_loads_once_and_tells_the_facts(model_folder, pipeline):
+    host = ModelHost(str(model_folder), "cpu")
+    assert host.start() is host.start()
+    assert host.pipeline() is host.pipeline()
+    assert host.is_ready
+    facts = host.facts()
+    assert (facts.name, facts.device, facts.num_views) == ("tiny", "cpu", 3)
+    assert (facts.width, facts.height) == (48, 32)
+    assert facts.knows_captions_only
+    parts = (p for p in pipeline.components.values() if hasattr(p, "parameters"))
+    assert facts.parameters == sum(p.numel() for part in parts for p in part.parameters())
+
+
+def test_a_missing_model_is_refused_before_the_page_opens(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model"):
+        ModelHost(str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="holds no saved pipeline"):
+        ModelHost(str(tmp_path))
+
+
+def test_a_damaged_model_fails_when_it_is_asked_for(model_folder, tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    host = ModelHost(str(tmp_path), "cpu")
+    with pytest.raises(ValueError, match="cannot load the model"):
+        host.pipeline()
+    assert not host.is_ready

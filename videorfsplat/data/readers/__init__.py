@@ -1,0 +1,1 @@
+"""Recorded scenes as training samples, from the published formats of the field."""

@@ -1,0 +1,41 @@
+"""Captions of recorded scenes: JSON lines `{"scene": name, "captions": [text, …]}`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def read_captions(path: str | Path) -> dict[str, list[str]]:
+    """Captions of each scene; lines of one scene add up.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file, the line and what is wrong.
+    """
+    captions: dict[str, list[str]] = {}
+    for scene, texts in _lines(Path(path)):
+        captions.setdefault(scene, []).extend(texts)
+    return captions
+
+
+def caption_line(scene: str, captions: list[str]) -> str:
+    """One line of such a file, with its end."""
+    return json.dumps({"scene": scene, "captions": captions}, ensure_ascii=False) + "\n"
+
+
+def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line)
+                scene, texts = content["scene"], content["captions"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f'{path}, line {number}: expected {{"scene": …, "captions": […]}} ({error})'
+                ) from error
+            is_text = isinstance(scene, str) and isinstance(texts, list)
+            if not is_text or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+                raise ValueError(f"{path}, line {number}: captions must be texts, at least one")
+            yield scene, texts

@@ -1,0 +1,63 @@
+"""Folders with nerfstudio's `transforms.json`, DL3DV-10K's among them.
+
+Pictures may be there at a smaller size than the file states, in `images_2`, `images_4` or
+`images_8` instead of `images`, as DL3DV publishes them. Frames go in the order of their names:
+tools write them in any order.
+"""
+
+from pathlib import Path
+
+import torch
+
+from videorfsplat.data.readers.frames import PictureFiles
+from videorfsplat.data.readers.sequence import PosedSequence, no_points, unknown_depths
+from videorfsplat.formats.transforms_json import read_transforms
+
+FILE_NAME = "transforms.json"
+_SHRUNK = ("", "_2", "_4", "_8")
+
+
+def read_nerfstudio(folder: Path, root: Path) -> PosedSequence:
+    """Read the scene of one folder.
+
+    Args:
+        folder: with `transforms.json`.
+        root: folder of the data set.
+
+    Raises:
+        ValueError: naming the file and what is wrong: see `read_transforms`; no pictures.
+    """
+    path = folder / FILE_NAME
+    content = read_transforms(path, torch.float64, ignore_distortion=True)
+    order = sorted(range(len(content.image_paths)), key=lambda i: content.image_paths[i])
+    pictures = _find_pictures(folder, [content.image_paths[i] for i in order])
+    present = [i for i, picture in enumerate(pictures) if picture is not None]
+    if not present:
+        raise ValueError(f"{path}: none of its {len(order)} pictures is there")
+    kept = [order[i] for i in present]
+    return PosedSequence(
+        folder.relative_to(root).as_posix(),
+        PictureFiles([picture for picture in pictures if picture is not None]),
+        content.cameras[kept],
+        content.distortion[kept],
+        unknown_depths(len(kept)),
+        no_points(len(kept)),
+        tuple(content.image_paths[i] for i in order if i not in set(kept)),
+    )
+
+
+def _find_pictures(folder: Path, names: list[str]) -> list[Path | None]:
+    """Files of a scene, all of the largest size that is there; `None` where one is missing."""
+    for suffix in _SHRUNK:
+        paths = [_resolve(folder, name, suffix) for name in names]
+        if any(paths):
+            return paths
+    return [None] * len(names)
+
+
+def _resolve(folder: Path, name: str, suffix: str) -> Path | None:
+    """The file of a picture whose folder is called `images`, or `images` and a suffix."""
+    path = folder / name
+    if suffix:
+        path = path.parent.with_name(path.parent.name + suffix) / path.name
+    return path if path.is_file() else None

@@ -1,0 +1,118 @@
+"""What every suite works with: the models, the settings, and the folder of what was made."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
+from videorfsplat.evaluation.settings import EvaluationSettings
+from videorfsplat.generation import load_pipeline
+from videorfsplat.models.attribute_probe import AttributeProbe
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The models of an evaluation and its settings."""
+
+    settings: EvaluationSettings
+    # The type checker does not see that the pipeline's wrapped `__call__` is bound.
+    pipeline: Any
+    probe: AttributeProbe
+
+    @property
+    def output(self) -> Path:
+        """Folder of what was made."""
+        return self.settings.output
+
+    @property
+    def indices(self) -> range:
+        """Of the prompts and their worlds."""
+        return range(self.settings.prompts)
+
+    @property
+    def num_views(self) -> int:
+        """V, views of a scene."""
+        return self.pipeline.num_views
+
+    @property
+    def size(self) -> int:
+        """Pixels along each side of a view.
+
+        Raises:
+            ValueError: if the model's views are not square, as those of the worlds are.
+        """
+        height, width = self.pipeline.default_size
+        if height != width:
+            raise ValueError(f"the worlds are square, the model makes {width}×{height} pixels")
+        return height
+
+    @cached_property
+    def imagenet(self) -> ImageNetFeatures:
+        """Loaded when first asked for."""
+        return ImageNetFeatures().to(self.pipeline.device)
+
+    @cached_property
+    def model_fingerprint(self) -> str:
+        """Of all weights of the pipeline."""
+        return fingerprint(
+            *(part for part in self.pipeline.components.values() if isinstance(part, nn.Module))
+        )
+
+    @cached_property
+    def probe_fingerprint(self) -> str:
+        """Of the probe's weights."""
+        return fingerprint(self.probe)
+
+    def view_features(
+        self, name: str, frames: Float[Tensor, "v 3 H W"]
+    ) -> dict[str, Float[Tensor, "v d"]]:
+        """Probe and ImageNet features of views in [0, 1], as `probe_<name>`, `imagenet_<name>`."""
+        with torch.no_grad():
+            return {
+                f"probe_{name}": self.probe.features(frames),
+                f"imagenet_{name}": self.imagenet(frames),
+            }
+
+
+def load_evaluation(settings: EvaluationSettings) -> Evaluation:
+    """Load the models.
+
+    Raises:
+        FileNotFoundError: if the model is missing.
+        ValueError: naming a model that is damaged, or whose views are not square.
+    """
+    pipeline = load_pipeline(settings.model, settings.device)
+    pipeline.set_progress_bar_config(disable=True)
+    evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
+    _ = evaluation.size
+    return evaluation
+
+
+def fingerprint(*models: nn.Module) -> str:
+    """Sixteen digits that change with any weight."""
+    digest = hashlib.sha256()
+    for model in models:
+        for name, value in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _load_probe(folder: Path, pipeline: VideoRFSplatPipeline) -> AttributeProbe:
+    try:
+        probe = AttributeProbe.from_pretrained(folder, torch_dtype=torch.float32)
+    # As for the model: the libraries below agree on no exception.
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"cannot load the probe {folder}: {reason}") from error
+    # A decorator of diffusers hides the signature of `to` from the type checker.
+    probe.to(pipeline.device)  # pyright: ignore
+    return probe.eval()

@@ -1,0 +1,76 @@
+"""The README of a checkpoint: how it was trained (`history.json`) and what was measured of it."""
+
+from pathlib import Path
+from typing import Any
+
+from videorfsplat.evaluation.bars import BARS
+from videorfsplat.evaluation.measurements import write_text
+from videorfsplat.formats.files import read_json_object
+
+HISTORY_NAME = "history.json"
+METRICS_NAME = "metrics.json"
+
+_FRONT_MATTER = """---
+license: apache-2.0
+pipeline_tag: text-to-3d
+library_name: diffusers
+---"""
+
+
+def write_model_card(checkpoint: Path) -> Path:
+    """Write `README.md` of a checkpoint from `history.json` and, if there is one, `metrics.json`.
+
+    The history has `title`, `summary`, `stages` (a list of objects with `part`, `what`, `data` and
+    `training`) and `limits` (a list of sentences).
+
+    Args:
+        checkpoint: the folder.
+
+    Raises:
+        FileNotFoundError: if there is no history.
+        ValueError: if one of the files is damaged or lacks a key.
+    """
+    history = read_json_object(checkpoint / HISTORY_NAME)
+    metrics_path = checkpoint / METRICS_NAME
+    metrics = read_json_object(metrics_path) if metrics_path.exists() else {}
+    try:
+        parts = [
+            _FRONT_MATTER,
+            f"# {history['title']}",
+            history["summary"],
+            "## Training",
+            _table(("part", "what", "data", "training"), history["stages"]),
+            "## Measured",
+            _measured(metrics),
+            "## Limits",
+            "\n".join(f"- {limit}" for limit in history["limits"]),
+        ]
+    except KeyError as error:
+        raise ValueError(f"{checkpoint / HISTORY_NAME}: {error.args[0]} is missing") from error
+    target = checkpoint / "README.md"
+    write_text(target, "\n\n".join(parts) + "\n")
+    return target
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    """A row a key figure: its value, what it is meant to reach, and what gave it."""
+    sources = metrics.get("sources", {})
+    if not sources:
+        return "Nothing yet."
+    rows = []
+    for name, source in sources.items():
+        bar = BARS.get(name)
+        limit = "" if bar is None else f"{'≥' if bar.is_least else '≤'} {bar.limit:g}"
+        value = metrics[name]
+        shown = "undefined" if value is None else f"{value:g}"
+        commit = (source["commit"] or "unknown")[:12]
+        rows.append({"figure": name, "value": shown, "aim": limit, "commit": commit})
+    commands = sorted({source["command"] for source in sources.values()})
+    given = "\n".join(["Given by", "", *(f"    {command}" for command in commands)])
+    return f"{_table(('figure', 'value', 'aim', 'commit'), rows)}\n\n{given}"
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, str]]) -> str:
+    lines = [columns, ["---"] * len(columns)]
+    lines += [[row[column] for column in columns] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,112 @@
+"""What an evaluation is asked for: plain data, checked before any model is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from videorfsplat.generation_settings import GenerationSettings
+
+MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
+"""The bundled attribute probe, which judges the bundled model."""
+
+SUITES: dict[str, str] = {
+    "autoencoder": "views through the autoencoder and back",
+    "decoder": "Gaussians from real latents, with true and with recovered cameras",
+    "generation": "scenes from captions: text, realism, 3D, cameras, time",
+    "given-cameras": "scenes along given cameras, which are then estimated back",
+    "paraphrase": "the same worlds in sentences that no caption uses",
+    "ablation": "timetable, guidance and steps, paired by seed",
+    "hub": "CLIP score, CleanFID, BRISQUE and NIQE, where their weights are at hand",
+}
+DEFAULT_SUITES = ("autoencoder", "decoder", "generation")
+
+# Far below the distance between the seeds of prompts and of reference scenes (`prompts`).
+MAX_PROMPTS = 100_000
+MAX_SEED = 1_000
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How scenes are sampled; defaults are those of `GenerationSettings`."""
+
+    num_inference_steps: int = GenerationSettings.num_inference_steps
+    pose_offset: float = GenerationSettings.pose_offset
+    guidance_scale: float = GenerationSettings.guidance_scale
+    pose_guidance_scale: float = GenerationSettings.pose_guidance_scale
+    camera_guidance_scale: float = GenerationSettings.camera_guidance_scale
+
+    def __post_init__(self) -> None:
+        GenerationSettings("checked", **vars(self))
+
+    @property
+    def name(self) -> str:
+        """A name for files, different for different settings."""
+        return (
+            f"steps{self.num_inference_steps}-delta{self.pose_offset:g}"
+            f"-text{self.guidance_scale:g}-pose{self.pose_guidance_scale:g}"
+            f"-camera{self.camera_guidance_scale:g}"
+        )
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Settings of `evaluate`.
+
+    Raises:
+        ValueError: naming the setting, what it is and what it may be.
+    """
+
+    output: Path
+    """Folder of scenes, measurements, plots and `report.json`; a second run goes on in it."""
+    suites: tuple[str, ...] = DEFAULT_SUITES
+    prompts: int = 256
+    """Held-out worlds; the ablation's axes other than δ take a quarter of them."""
+    seed: int = 0
+    """Of the worlds and of the noise."""
+    batch_size: int = 8
+    """Scenes generated at once; it does not change what is measured."""
+    model: str = "mini"
+    """`mini`, the folder of a saved pipeline, or its id on the hub."""
+    probe: Path = MINI_PROBE
+    """Folder of a saved attribute probe."""
+    device: str = "auto"
+    """Torch's name of it."""
+    figures: Path | None = None
+    """Folder of the ablation's plots and tables; `<output>/figures` if absent."""
+    metrics: Path | None = None
+    """A `metrics.json` that gets the figures, each with the command and commit that gave it."""
+    prompt_file: Path | None = None
+    """Prompts of the suite `hub`, one a line (T3Bench's form); held-out captions if absent."""
+    clip: str = "openai/clip-vit-base-patch16"
+    """Folder or hub id of the CLIP model of the suite `hub`."""
+    real_images: Path | None = None
+    """Folder of pictures that CleanFID compares with; without it CleanFID is skipped."""
+
+    def __post_init__(self) -> None:
+        unknown = [suite for suite in self.suites if suite not in SUITES]
+        if unknown or not self.suites:
+            raise ValueError(f"suites must be among {', '.join(SUITES)}, got {self.suites}")
+        self._check_whole("prompts", 2, MAX_PROMPTS)
+        self._check_whole("seed", 0, MAX_SEED)
+        self._check_whole("batch_size", 1, 4096)
+        if self.output.exists() and not self.output.is_dir():
+            raise ValueError(f"{self.output} is a file, expected a folder")
+        if "hub" in self.suites:
+            _check_exists(self.prompt_file, self.real_images)
+        if not (self.probe / "config.json").is_file():
+            raise ValueError(f"{self.probe} holds no attribute probe: config.json is missing")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, ready for JSON."""
+        values = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self).items()}
+        return values | {"suites": list(self.suites)}
+
+    def _check_whole(self, name: str, low: int, high: int) -> None:
+        if not low <= getattr(self, name) <= high:
+            raise ValueError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
+
+
+def _check_exists(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder")

@@ -1,0 +1,28 @@
+"""Suite `paraphrase`: the same worlds and noise, in sentence patterns that no caption uses."""
+
+from videorfsplat.evaluation.evaluation import Evaluation
+from videorfsplat.evaluation.generated_scenes import GeneratedScenes
+from videorfsplat.evaluation.prompts import WORDINGS, held_out_prompts
+from videorfsplat.evaluation.scene_figures import scene_differences, scene_figures
+from videorfsplat.evaluation.scene_measures import measure_scenes
+from videorfsplat.evaluation.settings import Sampling
+from videorfsplat.evaluation.suites import SuiteResult
+
+
+def evaluate(evaluation: Evaluation) -> SuiteResult:
+    """Figures of paraphrases, and how far they are from those of captions."""
+    settings = evaluation.settings
+    records = {}
+    for wording in WORDINGS:
+        prompts = held_out_prompts(settings.prompts, settings.seed, wording)
+        scenes = GeneratedScenes(evaluation, wording, prompts, Sampling())
+        records[wording] = measure_scenes(scenes).records(scenes.indices)
+    differences = scene_differences(records["paraphrases"], records["captions"])
+    report = {
+        "scenes": settings.prompts,
+        "figures": scene_figures(records["paraphrases"]),
+        "minus_captions": differences,
+    }
+    lost = differences["attributes"]["value"]
+    # In points: hundredths of the share.
+    return SuiteResult(report, {"paraphrase_loss": None if lost is None else 0.0 - 100 * lost})

@@ -1,0 +1,42 @@
+"""A trained model in diffusers' layout, however it was spread over processes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders import Mochi1LoraLoaderMixin
+
+from videorfsplat.training.run import TrainingRun
+
+
+def save_model(run: TrainingRun, folder: Path) -> None:
+    """Save the run's model as `save_pretrained` does, without LoRA layers.
+
+    Every process calls this; the first one writes.
+    """
+    weights: dict[str, Any] = run.accelerator.get_state_dict(run.model)
+    if not run.accelerator.is_main_process:
+        return
+    model = run.bare_model
+    with torch.device("meta"):
+        exported = type(model).from_config(model.config)
+    weights = {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in weights.items()
+        if ".lora_" not in name
+    }
+    exported.load_state_dict(weights, assign=True)
+    exported.save_pretrained(folder)
+
+
+def save_image_lora(run: TrainingRun, folder: Path) -> None:
+    """Save the LoRA layers alone, for a pipeline's `load_lora_weights`; called as `save_model`."""
+    weights: dict[str, Any] = run.accelerator.get_state_dict(run.model)
+    if run.accelerator.is_main_process:
+        # Adapters are called "default" in the model, and nothing in files.
+        layers: dict[str, Any] = {
+            name.replace(".default.", "."): weight
+            for name, weight in weights.items()
+            if ".lora_" in name
+        }
+        Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)

@@ -1,0 +1,230 @@
+"""The page's endpoints for programs: gradio_client, HTTP and MCP."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import gradio as gr
+
+from videorfsplat.ui import page_settings, scene_folder
+from videorfsplat.ui.page_events import PageEvents
+from videorfsplat.ui.sampling_updates import SamplingStep
+from videorfsplat.ui.words_for_errors import errors_in_words
+
+
+class File(TypedDict):
+    """A file that clients fetch; gradio_client puts the path of its copy here."""
+
+    path: str
+    orig_name: str
+    meta: dict
+
+
+class SceneFiles(TypedDict):
+    """A generated scene."""
+
+    name: str
+    """What `/download` and `/film` take; kept for a day at most."""
+    ply: File
+    """The Gaussians."""
+    cameras: File
+    """nerfstudio's transforms.json."""
+    frames: list[File]
+    """The views."""
+    record: dict
+    """Settings, seed, seconds, versions."""
+
+
+class Progress(TypedDict):
+    """The state after a step; the last one has the scene."""
+
+    step: int
+    num_inference_steps: int
+    seconds_left: float
+    scene: SceneFiles | None
+
+
+class ComparisonProgress(TypedDict):
+    """The state after a step of either run; the last one has both scenes."""
+
+    run: int
+    """0 or 1."""
+    step: int
+    num_inference_steps: int
+    scenes: list[SceneFiles]
+
+
+def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
+    """Add the endpoints to the page that is being built.
+
+    Args:
+        events: the page's handlers.
+        sampler: the queue settings that all runs share.
+    """
+
+    def generate(
+        prompt: str,
+        seed: int = 0,
+        num_inference_steps: int = 24,
+        pose_offset: float = 0.2,
+        guidance_scale: float = 3.0,
+        pose_guidance_scale: float = 1.5,
+        camera_guidance_scale: float = 1.5,
+        trajectory: str = "",
+    ) -> Iterator[Progress]:
+        """Make a 3D Gaussian scene, its views and their cameras from a sentence.
+
+        Args:
+            prompt: what the scene shows, such as "a red house in the snow"
+            seed: of the noise; the same seed and settings give the same scene
+            num_inference_steps: denoising steps, 1 to 60
+            pose_offset: timestep offset δ, -0.5 to 0.5; above 0 cameras are ahead of images
+            guidance_scale: sentence to images; 1 is off
+            pose_guidance_scale: sentence to cameras; 1 is off
+            camera_guidance_scale: cameras to images; 1 is off
+            trajectory: preset camera path such as orbit_left; empty generates the cameras
+        """
+        values = {
+            "prompt": prompt,
+            "seed": seed,
+            "num_inference_steps": num_inference_steps,
+            "pose_offset": pose_offset,
+            "guidance_scale": guidance_scale,
+            "pose_guidance_scale": pose_guidance_scale,
+            "camera_guidance_scale": camera_guidance_scale,
+            "trajectory": trajectory,
+        }
+        with errors_in_words("Not generated"):
+            settings = page_settings.settings_from_values(values, events.host.model)
+            for item in events.sample(settings, events.files.new()):
+                if isinstance(item, SamplingStep):
+                    yield _progress(item)
+                else:
+                    steps = settings.num_inference_steps
+                    yield Progress(
+                        step=steps,
+                        num_inference_steps=steps,
+                        seconds_left=0.0,
+                        scene=_scene_files(item),
+                    )
+
+    def compare(
+        prompt: str,
+        seed: int = 0,
+        num_inference_steps: int = 24,
+        pose_offsets: tuple[float, float] = (0.0, 0.2),
+    ) -> Iterator[ComparisonProgress]:
+        """Make a sentence's scene twice, with the same seed and two timestep offsets.
+
+        Args:
+            prompt: what the scenes show
+            seed: of the noise of both
+            num_inference_steps: denoising steps of each, 1 to 60
+            pose_offsets: δ of the first and of the second, -0.5 to 0.5
+        """
+        with errors_in_words("Not compared"):
+            scenes: list[SceneFiles] = []
+            values = {"prompt": prompt, "seed": seed, "num_inference_steps": num_inference_steps}
+            both = [
+                page_settings.settings_from_values(
+                    {**values, "pose_offset": pose_offset}, events.host.model
+                )
+                for pose_offset in pose_offsets
+            ]
+            for run, settings in enumerate(both):
+                done, total = 0, settings.num_inference_steps
+                for item in events.sample(settings, events.files.new()):
+                    if isinstance(item, SamplingStep):
+                        done = item.index + 1
+                    else:
+                        scenes = [*scenes, _scene_files(item)]
+                    yield ComparisonProgress(
+                        run=run, step=done, num_inference_steps=total, scenes=scenes
+                    )
+
+    def download(
+        name: str, file_name: str = "scene.spz", axes: Literal["opencv", "opengl"] = "opencv"
+    ) -> File:
+        """A file of a generated scene.
+
+        Args:
+            name: of the scene, as /generate gave it
+            file_name: scene.ply, scene.compressed.ply, scene.spz, scene.sog, scene.splat,
+                transforms.json, scene-colmap.zip, cameras.tum, cameras.npz, scene.glb, film.mp4,
+                scene.html or scene.json
+            axes: world axes; opencv has +y down, opengl +y up
+        """
+        from videorfsplat.ui.downloads import make_download
+
+        with errors_in_words("No file"):
+            return _file(make_download(events.kept(name), file_name, axes))
+
+    def film(name: str, path: str = "") -> File:
+        """A film of a generated scene.
+
+        Args:
+            name: of the scene, as /generate gave it
+            path: preset camera path such as spiral; empty follows the scene's cameras
+        """
+        from videorfsplat.ui.downloads import make_film
+
+        with errors_in_words("No film"):
+            return _file(make_film(events.kept(name), path or None))
+
+    def timetable(num_inference_steps: int = 24, pose_offset: float = 0.2) -> list[dict]:
+        """The noise levels of images and cameras before and after every step.
+
+        Args:
+            num_inference_steps: denoising steps
+            pose_offset: timestep offset δ
+        """
+        with errors_in_words("No timetable"):
+            table = events.host.timetable(num_inference_steps, pose_offset, given_cameras=False)
+            return table.as_rows()
+
+    def unknown_words(prompt: str) -> list[str]:
+        """The words of a sentence that the small model never saw in training.
+
+        Args:
+            prompt: the sentence
+        """
+        from videorfsplat.ui import vocabulary
+
+        return vocabulary.unknown_words(prompt)
+
+    _add(generate, Progress, sampler)
+    _add(compare, ComparisonProgress, sampler)
+    for function in (download, film, timetable, unknown_words):
+        gr.api(function, api_name=function.__name__)
+
+
+def _add(function: Callable[..., Iterator[Any]], update: type, sampler: dict[str, Any]) -> None:
+    """An endpoint that tells its progress."""
+    # The schema is read from the return annotation, which says Iterator for a generator.
+    signature = inspect.signature(function).replace(return_annotation=update)
+    function.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    gr.api(function, api_name=function.__name__, **sampler)
+
+
+def _progress(step: SamplingStep) -> Progress:
+    return Progress(
+        step=step.index + 1,
+        num_inference_steps=step.num_inference_steps,
+        seconds_left=round(step.seconds_left, 1),
+        scene=None,
+    )
+
+
+def _scene_files(folder: Path) -> SceneFiles:
+    return SceneFiles(
+        name=folder.name,
+        ply=_file(folder / "scene.ply"),
+        cameras=_file(folder / "transforms.json"),
+        frames=[_file(path) for path in sorted((folder / "frames").glob("*.png"))],
+        record=scene_folder.read_scene_record(folder)["record"],
+    )
+
+
+def _file(path: Path) -> File:
+    return File(path=str(path), orig_name=path.name, meta={"_type": "gradio.FileData"})

@@ -1,0 +1,56 @@
+"""Scenes made earlier, which open without sampling."""
+
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from videorfsplat.ui.page_files import file_url
+
+ON_LOAD = """
+element.addEventListener('click', (event) => {
+    const button = event.target.closest('button[data-scene]');
+    if (button) trigger('pick', { name: button.dataset.scene });
+});
+"""
+"""Script of the component: a click tells the page the folder's name."""
+
+
+@dataclass(frozen=True)
+class ExampleScene:
+    """A scene folder and the sentence it was made from."""
+
+    folder: Path
+    prompt: str
+
+    @property
+    def picture(self) -> Path:
+        """Its first frame."""
+        return min((self.folder / "frames").glob("*.png"))
+
+
+def find_example_scenes(root: Path) -> list[ExampleScene]:
+    """The scene folders in `root`, by name; none if there is no such folder.
+
+    Raises:
+        ValueError: naming a folder whose scene.json is not that of a generated scene.
+    """
+    scenes = []
+    for path in sorted(root.glob("*/scene.json")):
+        try:
+            prompt = json.loads(path.read_bytes())["record"]["settings"]["prompt"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not the record of a generated scene ({error})") from error
+        scenes.append(ExampleScene(path.parent, prompt))
+    return scenes
+
+
+def example_scenes_gallery(scenes: list[ExampleScene]) -> str:
+    """The scenes as buttons with their first frame."""
+    items = "".join(
+        f'<li><button type="button" data-scene="{html.escape(scene.folder.name)}">'
+        f'<img src="{file_url(scene.picture)}" alt=""/>'
+        f"<span>{html.escape(scene.prompt)}</span></button></li>"
+        for scene in scenes
+    )
+    return f'<h2>Made earlier</h2><ul class="example-scenes">{items}</ul>' if scenes else ""

@@ -1,0 +1,66 @@
+"""Cameras that a person gives: the presets by their names, and uploaded files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from videorfsplat.cameras import Cameras
+
+PRESETS: dict[str, str] = {
+    "orbit_left": "Orbit to the left",
+    "orbit_right": "Orbit to the right",
+    "dolly_in": "Dolly in",
+    "dolly_out": "Dolly out",
+    "truck_left": "Truck to the left",
+    "truck_right": "Truck to the right",
+    "pan_left": "Pan to the left",
+    "pan_right": "Pan to the right",
+    "crane_up": "Crane up",
+    "crane_down": "Crane down",
+    "spiral": "Spiral",
+    "walk": "Walk",
+}
+"""What the page calls each of `videorfsplat.trajectories.TRAJECTORIES`."""
+
+MAX_UPLOAD_BYTES = 8 * 2**20
+
+
+def load_given_cameras(trajectory: str, num_views: int, width: int, height: int) -> "Cameras":
+    """The cameras of a preset, or of an uploaded `transforms.json`.
+
+    Raises:
+        ValueError: saying what is wrong with the file and what to do.
+    """
+    from videorfsplat.camera_paths import load_camera_path
+
+    if trajectory not in PRESETS:
+        check_upload(Path(trajectory))
+    try:
+        cameras = load_camera_path(trajectory, num_views=num_views, width=width, height=height)
+    except ValueError as error:
+        # The name of the file is that of our copy, which says nothing to the person.
+        reason = str(error).removeprefix(f"{trajectory}: ")
+        raise ValueError(f"The camera file cannot be read: {reason}.") from error
+    if cameras.num_views != num_views:
+        raise ValueError(
+            f"The camera file has {cameras.num_views} cameras; the model makes {num_views} views. "
+            f"Give a file with {num_views} frames."
+        )
+    return cameras
+
+
+def check_upload(path: Path) -> None:
+    """Refuse what need not be parsed.
+
+    Raises:
+        ValueError: if the file is missing, not named .json, empty or too large.
+    """
+    if path.suffix.lower() != ".json":
+        raise ValueError("The camera file must be a transforms.json, as nerfstudio writes it.")
+    if not path.is_file():
+        raise ValueError("The camera file is gone. Upload it again.")
+    size = path.stat().st_size
+    if not 0 < size <= MAX_UPLOAD_BYTES:
+        raise ValueError(
+            f"The camera file has {size} bytes; between 1 and {MAX_UPLOAD_BYTES} are read."
+        )

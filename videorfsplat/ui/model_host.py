@@ -1,0 +1,124 @@
+"""The one model of the page, loaded in the background while the page opens."""
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from videorfsplat.generation_settings import find_model
+from videorfsplat.schedules import Timetable, given_cameras_timetable, timetable
+
+if TYPE_CHECKING:
+    from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+
+# A tokenizer made for the training captions is this small; T5's own has 32,000 entries.
+_CAPTION_TOKENIZER_SIZE = 10_000
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a person should know of the model."""
+
+    name: str
+    device: str
+    parameters: int
+    """Of all parts."""
+    num_views: int
+    width: int
+    height: int
+    knows_captions_only: bool
+    """Whether its words are those of the training captions."""
+
+
+class ModelHost:
+    """Loads a model once, in a thread of its own.
+
+    Args:
+        model: `mini`, the folder of a saved pipeline, or a hub id.
+        device: torch's name of it, or "auto".
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if the folder holds none.
+    """
+
+    def __init__(self, model: str, device: str = "auto") -> None:
+        self.model = model
+        self._device = device
+        self._source = find_model(model)
+        self._executor = ThreadPoolExecutor(1, "model")
+        self._lock = Lock()
+        self._loading: Future[VideoRFSplatPipeline] | None = None
+
+    def start(self) -> "Future[VideoRFSplatPipeline]":
+        """Begin to load, if nobody did."""
+        with self._lock:
+            if self._loading is None:
+                self._loading = self._executor.submit(self._load)
+            return self._loading
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model is loaded."""
+        loading = self._loading
+        return loading is not None and loading.done() and loading.exception() is None
+
+    def pipeline(self) -> "VideoRFSplatPipeline":
+        """The model; waits until it is loaded.
+
+        Raises:
+            ValueError: if it cannot be loaded.
+        """
+        return self.start().result()
+
+    def facts(self) -> ModelFacts:
+        """About the model; waits until it is loaded."""
+        pipeline = self.pipeline()
+        height, width = pipeline.default_size
+        parts = (part for part in pipeline.components.values() if hasattr(part, "parameters"))
+        return ModelFacts(
+            name=self.model if self.model == "mini" else Path(self.model).name,
+            device=str(pipeline.device),
+            parameters=sum(p.numel() for part in parts for p in part.parameters()),
+            num_views=pipeline.num_views,
+            width=width,
+            height=height,
+            knows_captions_only=len(pipeline.tokenizer) < _CAPTION_TOKENIZER_SIZE,
+        )
+
+    def timetable(
+        self, num_inference_steps: int, pose_offset: float, *, given_cameras: bool
+    ) -> Timetable:
+        """The timetable that a run with these settings follows.
+
+        A saved model is asked without loading it; one on the hub is waited for.
+
+        Raises:
+            ValueError: if a setting is out of range.
+        """
+        if not isinstance(self._source, Path):
+            return self.pipeline().make_timetable(
+                num_inference_steps, pose_offset, given_cameras=given_cameras
+            )
+        base, shift = _saved_schedule(self._source)
+        if given_cameras:
+            return given_cameras_timetable(num_inference_steps, base=base, shift=shift)
+        return timetable(num_inference_steps, pose_offset, base=base, shift=shift)
+
+    def _load(self) -> "VideoRFSplatPipeline":
+        # Here and not above, so that the page opens before torch is imported.
+        from videorfsplat.generation import load_pipeline
+
+        pipeline = load_pipeline(self.model, self._device)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+def _saved_schedule(folder: Path) -> tuple[str, float]:
+    """Base schedule and shift of a saved pipeline."""
+    index = json.loads((folder / "model_index.json").read_bytes())
+    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_bytes())
+    shift = scheduler.get("shift", scheduler.get("flow_shift", 1.0))
+    return index.get("base_schedule", "linear"), shift

@@ -1,0 +1,427 @@
+"""What the page does when something happens on it. Layout and wiring are in `app.py`.
+
+The heavy modules are imported where they are first needed, so that the page opens before them.
+"""
+
+import html
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import gradio as gr
+
+from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.ui import page_settings, scene_folder
+from videorfsplat.ui.example_scenes import ExampleScene
+from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip
+from videorfsplat.ui.frustum_plot import frustum_figure
+from videorfsplat.ui.given_cameras import load_given_cameras
+from videorfsplat.ui.model_host import ModelHost
+from videorfsplat.ui.page_settings import CameraSource, Fields, Variant
+from videorfsplat.ui.request_files import RequestFiles
+from videorfsplat.ui.sampling_updates import SamplingStep
+from videorfsplat.ui.share_link import SCENE_KEY, settings_from_query, share_line, share_query
+from videorfsplat.ui.splat_viewer import show_cameras_messages, show_scene_messages
+from videorfsplat.ui.status_card import format_seconds, message_card, progress_card
+from videorfsplat.ui.timetable_plot import timetable_svg
+from videorfsplat.ui.words_for_errors import errors_in_words
+from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
+
+SKIP: Any = gr.skip()
+"""Leaves a component as it is."""
+
+
+class Activity(NamedTuple):
+    """Values of the components that say whether the page is at work."""
+
+    status: Any = SKIP
+    generate: Any = SKIP
+    compare: Any = SKIP
+    stop: Any = SKIP
+
+
+class Result(NamedTuple):
+    """Values of the components that show a scene."""
+
+    timetable: Any = SKIP
+    viewer: Any = SKIP
+    frames: Any = SKIP
+    frustums: Any = SKIP
+    record: Any = SKIP
+    downloads: Any = SKIP
+    scene: Any = SKIP
+    """Name of the request's folder."""
+
+
+class Side(NamedTuple):
+    """Values of the components of one run of a comparison."""
+
+    timetable: Any = SKIP
+    viewer: Any = SKIP
+    frames: Any = SKIP
+
+
+class PageEvents:
+    """The handlers of one page.
+
+    Args:
+        host: the model.
+        files: where results go.
+        examples: scenes made earlier.
+    """
+
+    def __init__(
+        self, host: ModelHost, files: RequestFiles, examples: Sequence[ExampleScene] = ()
+    ) -> None:
+        self.host, self.files = host, files
+        self.examples = {example.folder.name: example for example in examples}
+
+        def sample(settings: GenerationSettings, folder: Path) -> Iterator[SamplingStep | Path]:
+            from videorfsplat.ui import sampling
+
+            yield from sampling.sample(host.pipeline(), settings, folder)
+
+        self.sample = with_gpu(
+            sample, lambda settings, folder: gpu_seconds(settings.num_inference_steps)
+        )
+
+    # The page opens --------------------------------------------------------------------------
+
+    def open_page(self, request: gr.Request) -> tuple[Any, ...]:
+        """Fields and result that the address asks for, or the first scene made earlier."""
+        query = dict(request.query_params)
+        try:
+            settings = settings_from_query(query)
+        except ValueError as error:
+            card = message_card("This link cannot be used.", f"{error}.", state="error")
+            return card, *_no_fields(), *Result()
+        fields = _no_fields() if settings is None else _values(settings)
+        folder = self.files.find(query.get(SCENE_KEY, ""))
+        if folder is not None:
+            return message_card("A shared scene.", _who(folder)), *fields, *self._show(folder)
+        if settings is not None:
+            return message_card("Settings of a link.", "Generate makes the same scene again."), *(
+                *fields,
+                *Result(timetable=self._timetable_of(settings)),
+            )
+        if not self.examples:
+            return SKIP, *fields, *Result()
+        card = message_card("A scene made earlier.", "Write a sentence for your own.")
+        example = self._open_copy(next(iter(self.examples.values())))
+        # The timetable shown is that of the fields.
+        return card, *fields, *example._replace(timetable=SKIP)
+
+    def describe_model(self) -> Iterator[str]:
+        """The line about the model, and what it can draw as soon as it is loaded."""
+        if not self.host.is_ready:
+            yield _model_card("loading", "loading the model…")
+        try:
+            facts = self.host.facts()
+        except ValueError as error:
+            yield _model_card("missing", str(error))
+            return
+        note = ""
+        if facts.knows_captions_only:
+            from videorfsplat.ui.vocabulary import describe_vocabulary
+
+            note = describe_vocabulary()
+        size = f"{facts.parameters / 1e6:,.0f} M parameters"
+        views = f"{facts.num_views} views of {facts.width}×{facts.height}"
+        summary = f"{facts.name} · {size} · {views} · {facts.device.upper()}"
+        yield _model_card("ready", summary, note)
+
+    # Fields change ---------------------------------------------------------------------------
+
+    def draw_timetable(self, steps: int, pose_offset: float, source: CameraSource) -> str:
+        """The timetable of these settings."""
+        return timetable_svg(self._timetable(steps, pose_offset, source != "generated"))
+
+    def mark_words(self, prompt: str) -> str:
+        """The words that the model never saw; nothing while it is not loaded."""
+        if not self.host.is_ready or not self.host.facts().knows_captions_only:
+            return ""
+        from videorfsplat.ui.vocabulary import marked_prompt
+
+        return marked_prompt(prompt)
+
+    def show_camera_fields(self, source: CameraSource) -> tuple[Any, ...]:
+        """Which of preset, file and their picture are to be seen."""
+        shown = (source == "preset", source == "file", source != "generated")
+        return tuple(gr.update(visible=visible) for visible in shown)
+
+    def draw_given_cameras(
+        self, source: CameraSource, preset: str, file: str | None
+    ) -> tuple[Any, str]:
+        """The frustums of the preset or file, and what is wrong with it."""
+        if source == "file" and not file:
+            return None, ""
+        try:
+            cameras = self._given_cameras(source, preset, file)
+        except ValueError as error:
+            return None, message_card("These cameras cannot be used.", str(error), state="error")
+        return None if cameras is None else frustum_figure(cameras), ""
+
+    # Generating ------------------------------------------------------------------------------
+
+    def check_fields(self, *values: Any) -> list[dict[str, Any]]:
+        """What is wrong with each field, before anything waits in line."""
+        fields = Fields(*values[: len(Fields._fields)])
+        problems = dict.fromkeys(Fields._fields, "")
+        for name, check in {
+            "prompt": lambda: page_settings.check_prompt(fields.prompt),
+            "seed": lambda: page_settings.check_seed(fields.seed),
+            "camera_file": lambda: self._given_cameras(*fields[-3:]),
+        }.items():
+            try:
+                check()
+            except ValueError as error:
+                problems[name] = str(error)
+        unchecked = [""] * (len(values) - len(fields))
+        return [gr.validate(not one, one) for one in (*problems.values(), *unchecked)]
+
+    def begin(self, *values: Any) -> tuple[Any, ...]:
+        """The settings and seed of a run that is about to wait in line."""
+        settings = page_settings.settings_from_fields(Fields(*values), self.host.model)
+        words = wait_in_words(settings.num_inference_steps)
+        waiting = message_card("In line…", words, state="busy")
+        result = Result(
+            timetable=self._timetable_of(settings), frames=NO_FRAMES, record="", downloads=""
+        )
+        return settings.to_dict(), settings.seed, *_working(waiting), *result
+
+    def generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        """One scene: values after every step, then those of the scene."""
+        yield from _with_failures_told(self._generate(chosen), Result())
+
+    def begin_comparison(self, *values: Any) -> tuple[Any, ...]:
+        """The settings of both runs and the seed they share."""
+        fields = Fields(*values[: len(Fields._fields)])
+        settings = page_settings.settings_from_fields(fields, self.host.model)
+        sides = values[len(Fields._fields) :]
+        half = len(Variant._fields)
+        variants = Variant(*sides[:half]), Variant(*sides[half:])
+        both = [page_settings.with_variant(settings, variant) for variant in variants]
+        words = wait_in_words(settings.num_inference_steps, len(both))
+        waiting = message_card("In line…", words, state="busy")
+        empty = (Side(self._timetable_of(one), [], NO_FRAMES) for one in both)
+        return (
+            [one.to_dict() for one in both],
+            settings.seed,
+            *_working(waiting),
+            *(value for side in empty for value in side),
+        )
+
+    def compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+        """Two scenes, one after the other: values after every step."""
+        yield from _with_failures_told(self._compare(chosen), (*Side(), *Side()))
+
+    def stop(self) -> Activity:
+        """The page at rest, after the run was cancelled."""
+        return _resting(message_card("Stopped.", "Nothing more is computed.", state="stopped"))
+
+    def settle(self, status: str) -> Activity:
+        """The page after a run that gave no result: stopped, unless the status says it failed.
+
+        A step that was on its way when Stop was pressed may have come after `stop`.
+        """
+        return Activity() if 'data-state="error"' in status else self.stop()
+
+    # A scene is there ------------------------------------------------------------------------
+
+    def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
+        """A scene made earlier, with its settings."""
+        example = self.examples.get(str(event._data["name"]))
+        if example is None:
+            raise gr.Error("This scene is gone. Reload the page.", print_exception=False)
+        values = self._open_copy(example)
+        settings = _settings_in(self.files.root / values.scene)
+        return message_card("Made earlier.", f"seed {settings.seed}"), *_values(settings), *values
+
+    def kept(self, scene: str | None) -> Path:
+        """The folder of a scene.
+
+        Raises:
+            ValueError: in words, if there is none.
+        """
+        folder = self.files.find(scene or "")
+        if folder is None:
+            raise ValueError("This scene is not kept any more. Generate it again.")
+        return folder
+
+    def list_downloads(self, scene: str | None, axes: Literal["opencv", "opengl"]) -> Iterator[str]:
+        """The scene's files as they are made."""
+        folder = self.files.find(scene or "")
+        if folder is None:
+            yield ""
+            return
+        from videorfsplat.ui.downloads import downloads_list
+
+        yield from downloads_list(folder, axes)
+
+    def make_film(self, scene: str | None, path: str) -> str:
+        """A film along a path, as HTML."""
+        from videorfsplat.ui.downloads import film_player, make_film
+
+        with errors_in_words("No film"):
+            return film_player(make_film(self.kept(scene), path or None))
+
+    def share(self, scene: str | None, *values: Any) -> str:
+        """A link to the shown scene, or to the fields if there is none, as HTML."""
+        folder = self.files.find(scene or "")
+        fields = Fields(*values)._replace(new_seed=False)
+        with errors_in_words("No link"):
+            settings = (
+                page_settings.settings_from_fields(fields, self.host.model)
+                if folder is None
+                else _settings_in(folder)
+            )
+        return share_line(share_query(settings, None if folder is None else folder.name))
+
+    # -----------------------------------------------------------------------------------------
+
+    def _generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+        settings = GenerationSettings.from_dict(chosen)
+        start = time.perf_counter()
+        yield *Activity(status=self._starting()), *Result()
+        for item in self.sample(settings, self.files.new()):
+            if isinstance(item, SamplingStep):
+                yield *Activity(status=progress_card(item)), *self._step(settings, item)
+                continue
+            seconds = format_seconds(time.perf_counter() - start)
+            card = message_card(f"Made in {seconds}.", _who(item), state="done")
+            yield *_resting(card), *self._show(item)
+
+    def _compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+        start = time.perf_counter()
+        yield *Activity(status=self._starting()), *Side(), *Side()
+        for index, name in enumerate(("Left", "Right")):
+            yield from self._run_side(GenerationSettings.from_dict(chosen[index]), index, name)
+        seconds = format_seconds(time.perf_counter() - start)
+        card = message_card(f"Compared in {seconds}.", "Both views move together.", state="done")
+        yield *_resting(card), *Side(), *Side()
+
+    def _starting(self) -> str:
+        if self.host.is_ready:
+            return message_card("Starting…", state="busy")
+        return message_card("Loading the model…", "Only the first time.", state="busy")
+
+    def _timetable(self, steps: int, pose_offset: float, given_cameras: bool) -> Any:
+        return self.host.timetable(steps, pose_offset, given_cameras=given_cameras)
+
+    def _timetable_of(self, settings: GenerationSettings, done: int | None = None) -> str:
+        steps, given = settings.num_inference_steps, settings.trajectory is not None
+        return timetable_svg(self._timetable(steps, settings.pose_offset, given), done)
+
+    def _given_cameras(
+        self, source: CameraSource, preset: str, file: str | None
+    ) -> dict[str, Any] | None:
+        trajectory = page_settings.chosen_trajectory(source, preset, file)
+        if trajectory is None:
+            return None
+        from videorfsplat.ui.sampling import camera_file
+
+        facts = self.host.facts()
+        return camera_file(
+            load_given_cameras(trajectory, facts.num_views, facts.width, facts.height)
+        )
+
+    def _step(self, settings: GenerationSettings, step: SamplingStep) -> Result:
+        result = Result(timetable=self._timetable_of(settings, step.index + 1))
+        if step.preview is None:
+            return result
+        return result._replace(
+            # At first, the view is still that of the scene before.
+            viewer=show_cameras_messages(step.preview.cameras, keep_view=step.index > 0),
+            frames=frame_strip(step.preview.frames),
+            frustums=frustum_figure(step.preview.cameras),
+        )
+
+    def _run_side(
+        self, settings: GenerationSettings, index: int, name: str
+    ) -> Iterator[tuple[Any, ...]]:
+        for item in self.sample(settings, self.files.new()):
+            if isinstance(item, SamplingStep):
+                card, result = progress_card(item, name), self._step(settings, item)
+            else:
+                card, result = SKIP, self._show(item)
+            sides = [Side(), Side()]
+            sides[index] = Side(result.timetable, result.viewer, result.frames)
+            yield *Activity(status=card), *sides[0], *sides[1]
+
+    def _show(self, folder: Path) -> Result:
+        description = scene_folder.read_scene_record(folder)
+        settings = _settings_in(folder)
+        return Result(
+            timetable=self._timetable_of(settings, settings.num_inference_steps),
+            viewer=show_scene_messages(folder),
+            frames=scene_folder.frames_of(folder),
+            frustums=frustum_figure(scene_folder.read_cameras(folder)),
+            record=scene_folder.record_table(description),
+            downloads="",
+            scene=folder.name,
+        )
+
+    def _open_copy(self, example: ExampleScene) -> Result:
+        """The example in a request's folder, where its other files can be made."""
+        folder = self.files.new()
+        shutil.copytree(example.folder, folder, dirs_exist_ok=True)
+        return self._show(folder)
+
+
+def _with_failures_told(
+    run: Iterator[tuple[Any, ...]], unchanged: tuple[Any, ...]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of a run; if it fails, first those that put the page at rest and say why.
+
+    Raises:
+        gr.Error: if the person can do something about it; other failures as they are.
+    """
+    try:
+        with errors_in_words("Not generated"):
+            yield from run
+    except Exception as error:
+        reason = error.message if isinstance(error, gr.Error) else str(error)
+        yield *_resting(message_card("That did not work.", reason, state="error")), *unchanged
+        raise
+
+
+def _working(status: str) -> Activity:
+    off, on = gr.update(interactive=False), gr.update(interactive=True)
+    return Activity(status, generate=off, compare=off, stop=on)
+
+
+def _resting(status: str) -> Activity:
+    off, on = gr.update(interactive=False), gr.update(interactive=True)
+    return Activity(status, generate=on, compare=on, stop=off)
+
+
+def _no_fields() -> tuple[Any, ...]:
+    return (SKIP,) * len(Fields._fields)
+
+
+def _values(settings: GenerationSettings) -> tuple[Any, ...]:
+    return tuple(page_settings.field_values(settings).values())
+
+
+def _settings_in(folder: Path) -> GenerationSettings:
+    return GenerationSettings.from_dict(
+        scene_folder.read_scene_record(folder)["record"]["settings"]
+    )
+
+
+def _who(folder: Path) -> str:
+    description = scene_folder.read_scene_record(folder)
+    return f"seed {description['record']['seed']} · {description['num_gaussians']:,} Gaussians"
+
+
+def _model_card(state: str, summary: str, note: str = "") -> str:
+    """The line about the model; `note` is HTML."""
+    line = f'<span class="model-line" data-state="{state}">{html.escape(summary)}</span>'
+    if not note:
+        return f'<div class="model-card">{line}</div>'
+    return (
+        f'<details class="model-card"><summary>{line}<b>This is the small model. '
+        f"What can it draw?</b></summary><p>{note}</p></details>"
+    )

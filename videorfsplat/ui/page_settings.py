@@ -1,0 +1,147 @@
+"""From the fields of the page to settings, checked before anything waits in line."""
+
+import secrets
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS, MAX_SEED, GenerationSettings
+from videorfsplat.ui.given_cameras import PRESETS
+
+CameraSource = Literal["generated", "preset", "file"]
+
+CAMERA_SOURCES: dict[str, CameraSource] = {
+    "Generated": "generated",
+    "Preset path": "preset",
+    "My file": "file",
+}
+"""The choices of the page, by their labels."""
+
+MAX_STEPS = 60
+"""More than this is not asked of a machine that others wait for."""
+
+MAX_OFFSET = 0.5
+
+MAX_RANDOM_SEED = 2**31 - 1
+
+
+class Fields(NamedTuple):
+    """What the form holds, in the order of its components."""
+
+    prompt: str
+    seed: float | None
+    new_seed: bool
+    num_inference_steps: int
+    pose_offset: float
+    guidance_scale: float
+    pose_guidance_scale: float
+    camera_guidance_scale: float
+    camera_source: CameraSource
+    preset: str
+    camera_file: str | None
+
+
+class Variant(NamedTuple):
+    """What the two runs of a comparison may differ in."""
+
+    pose_offset: float
+    guidance_scale: float
+    pose_guidance_scale: float
+    camera_guidance_scale: float
+
+
+def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
+    """The settings that the form asks for; a new seed is drawn if it wants one.
+
+    Raises:
+        ValueError: in words, saying what to change.
+    """
+    values = {name: getattr(fields, name) for name in ("prompt", "num_inference_steps")}
+    values |= {name: getattr(fields, name) for name in Variant._fields}
+    values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1) if fields.new_seed else fields.seed
+    values["trajectory"] = chosen_trajectory(
+        fields.camera_source, fields.preset, fields.camera_file
+    )
+    return _checked(values, model)
+
+
+def settings_from_values(values: dict[str, Any], model: str) -> GenerationSettings:
+    """The settings that a program asks for; absent ones take their defaults.
+
+    Args:
+        values: settings by name; `trajectory` must be a preset, or nothing.
+        model: that runs.
+
+    Raises:
+        ValueError: in words, saying what to change.
+    """
+    trajectory = values.get("trajectory") or None
+    if trajectory not in (None, *PRESETS):
+        raise ValueError(f"The trajectory must be empty or one of {', '.join(PRESETS)}.")
+    return _checked({**values, "trajectory": trajectory}, model)
+
+
+def chosen_trajectory(source: CameraSource, preset: str, camera_file: str | None) -> str | None:
+    """Name of the preset or path of the file that gives the cameras; `None` if none does.
+
+    Raises:
+        ValueError: if a file is to give them, but there is none.
+    """
+    if source == "generated":
+        return None
+    if source == "preset":
+        return preset
+    if not camera_file:
+        raise ValueError("Upload a transforms.json, or let the cameras be generated.")
+    return camera_file
+
+
+def with_variant(settings: GenerationSettings, variant: Variant) -> GenerationSettings:
+    """The same settings but for what a variant says."""
+    return replace(settings, **{key: float(value) for key, value in variant._asdict().items()})
+
+
+def field_values(settings: GenerationSettings) -> dict[str, Any]:
+    """Values of the form that reproduce settings; a file of cameras cannot be filled in."""
+    is_preset = settings.trajectory in PRESETS
+    values = Fields(
+        prompt=settings.prompt,
+        seed=settings.seed,
+        new_seed=False,
+        num_inference_steps=settings.num_inference_steps,
+        pose_offset=settings.pose_offset,
+        guidance_scale=settings.guidance_scale,
+        pose_guidance_scale=settings.pose_guidance_scale,
+        camera_guidance_scale=settings.camera_guidance_scale,
+        camera_source="preset" if is_preset else "generated",
+        preset=str(settings.trajectory) if is_preset else "orbit_left",
+        camera_file=None,
+    )
+    return values._asdict()
+
+
+def check_prompt(prompt: str | None) -> None:
+    """Raise a `ValueError` in words if there is nothing to draw, or too much of it."""
+    if not (prompt or "").strip():
+        raise ValueError("Write a sentence first.")
+    if len(prompt or "") > MAX_PROMPT_CHARACTERS:
+        raise ValueError(f"Write at most {MAX_PROMPT_CHARACTERS} characters.")
+
+
+def check_seed(seed: float | None) -> None:
+    """Raise a `ValueError` in words if this is no seed."""
+    if seed is None or not 0 <= seed <= MAX_SEED or seed != int(seed):
+        raise ValueError("The seed must be a whole number, 0 or more.")
+
+
+def _checked(values: dict[str, Any], model: str) -> GenerationSettings:
+    check_prompt(values["prompt"])
+    check_seed(values["seed"])
+    if not 1 <= values["num_inference_steps"] <= MAX_STEPS:
+        raise ValueError(f"Choose between 1 and {MAX_STEPS} steps.")
+    if not abs(values.get("pose_offset", 0.0)) <= MAX_OFFSET:
+        raise ValueError(f"The timestep offset δ must lie between -{MAX_OFFSET} and {MAX_OFFSET}.")
+    # Sliders and JSON do not tell 3 from 3.0.
+    exact = {name: float(values[name]) for name in Variant._fields if name in values}
+    exact |= {name: int(values[name]) for name in ("seed", "num_inference_steps")}
+    prompt = " ".join(values["prompt"].split())
+    return GenerationSettings(**{**values, **exact, "prompt": prompt, "model": model})

@@ -1,0 +1,75 @@
+"""One folder per request, under one root that is bounded in size and age.
+
+Names are drawn at random from 2¹²⁸: who does not have the link cannot find the folder.
+"""
+
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+MAX_BYTES = 2 * 2**30
+MAX_AGE_SECONDS = 24 * 3600.0
+# Younger ones may be in use by a run, whatever the size of all.
+GRACE_SECONDS = 900.0
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+class RequestFiles:
+    """The folders of all requests.
+
+    Args:
+        root: made if needed.
+        max_bytes: of all folders together; the oldest go first.
+        max_age_seconds: after which a folder goes.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        max_bytes: int = MAX_BYTES,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root.resolve()
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+
+    def new(self) -> Path:
+        """An empty folder for a request, after old ones were removed."""
+        self.prune()
+        folder = self.root / secrets.token_urlsafe(16)
+        folder.mkdir()
+        return folder
+
+    def find(self, name: str) -> Path | None:
+        """The folder of that name, if it is still there."""
+        folder = self.root / name
+        return folder if _NAME.fullmatch(name) and folder.is_dir() else None
+
+    def prune(self) -> None:
+        """Remove what is too old, then the oldest of what is too much."""
+        now = time.time()
+        folders = sorted(
+            (folder for folder in self.root.iterdir() if _NAME.fullmatch(folder.name)),
+            key=_modified,
+            reverse=True,
+        )
+        kept = 0
+        for folder in folders:
+            age = now - _modified(folder)
+            kept += _size(folder)
+            is_removable = age > GRACE_SECONDS and kept > self._max_bytes
+            if age > self._max_age_seconds or is_removable:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _modified(folder: Path) -> float:
+    # Another process on the same root may have removed it.
+    return folder.stat().st_mtime if folder.exists() else 0.0
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,108 @@
+"""The look of the page: system fonts and quiet neutrals; the views bring the colour."""
+
+import gradio as gr
+
+from videorfsplat.ui.page_files import read_asset
+from videorfsplat.view_colors import VIEW_COLORS
+
+FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
+
+
+def page_theme() -> gr.themes.Base:
+    """Gradio's plainest theme with our neutrals; no font is fetched."""
+    theme = gr.themes.Base(
+        primary_hue="indigo",
+        neutral_hue="zinc",
+        font=list(FONT),
+        font_mono=list(FONT_MONO),
+        radius_size="md",
+        text_size="md",
+    )
+    surface, border = "var(--page-surface)", "var(--page-border)"
+    return theme.set(
+        body_background_fill="var(--page-background)",
+        body_background_fill_dark="var(--page-background)",
+        body_text_color="var(--page-text)",
+        body_text_color_dark="var(--page-text)",
+        body_text_color_subdued="var(--page-muted)",
+        body_text_color_subdued_dark="var(--page-muted)",
+        background_fill_primary=surface,
+        background_fill_primary_dark=surface,
+        background_fill_secondary="var(--page-background)",
+        background_fill_secondary_dark="var(--page-background)",
+        border_color_primary=border,
+        border_color_primary_dark=border,
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_border_width_dark="0px",
+        block_shadow="none",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_text_color="var(--page-text)",
+        block_label_text_color_dark="var(--page-text)",
+        block_title_text_color="var(--page-text)",
+        block_title_text_color_dark="var(--page-text)",
+        block_title_text_weight="560",
+        block_info_text_color="var(--page-muted)",
+        block_info_text_color_dark="var(--page-muted)",
+        block_padding="0px",
+        layout_gap="16px",
+        input_background_fill=surface,
+        input_background_fill_dark=surface,
+        input_border_color=border,
+        input_border_color_dark=border,
+        input_border_width="1px",
+        input_placeholder_color="var(--page-muted)",
+        input_placeholder_color_dark="var(--page-muted)",
+        button_primary_background_fill="var(--page-strong)",
+        button_primary_background_fill_dark="var(--page-strong)",
+        button_primary_background_fill_hover="var(--page-strong-hover)",
+        button_primary_background_fill_hover_dark="var(--page-strong-hover)",
+        button_primary_border_color="var(--page-strong)",
+        button_primary_border_color_dark="var(--page-strong)",
+        button_primary_border_color_hover="var(--page-strong-hover)",
+        button_primary_border_color_hover_dark="var(--page-strong-hover)",
+        button_primary_text_color="var(--page-on-strong)",
+        button_primary_text_color_dark="var(--page-on-strong)",
+        button_secondary_background_fill=surface,
+        button_secondary_background_fill_dark=surface,
+        button_secondary_background_fill_hover="var(--page-hover)",
+        button_secondary_background_fill_hover_dark="var(--page-hover)",
+        button_secondary_border_color=border,
+        button_secondary_border_color_dark=border,
+        button_secondary_text_color="var(--page-text)",
+        button_secondary_text_color_dark="var(--page-text)",
+        slider_color="var(--page-accent)",
+        slider_color_dark="var(--page-accent)",
+        checkbox_background_color=surface,
+        checkbox_background_color_dark=surface,
+        checkbox_background_color_selected="var(--page-accent)",
+        checkbox_background_color_selected_dark="var(--page-accent)",
+        link_text_color="var(--page-accent)",
+        link_text_color_dark="var(--page-accent)",
+    )
+
+
+def page_css() -> str:
+    """The style sheet of the page."""
+    colors = "".join(f"--view-{i}: {color};" for i, color in enumerate(VIEW_COLORS, 1))
+    return f":root {{ {colors} }}\n{read_asset('page.css')}"
+
+
+def page_header() -> str:
+    """The head of the page: eight views in a ring around what they see, and what this is."""
+    ring = "".join(
+        f'<circle cx="16" cy="5" r="3.4" fill="{color}" transform="rotate({45 * i} 16 16)"/>'
+        for i, color in enumerate(VIEW_COLORS)
+    )
+    return (
+        '<header class="page-header"><div class="brand">'
+        f'<svg class="mark" viewBox="0 0 32 32" aria-hidden="true">{ring}</svg>'
+        "<div><h1>VideoRFSplat</h1>"
+        "<p>A sentence becomes eight views, their cameras and a 3D scene.</p></div></div>"
+        '<button type="button" id="theme-switch" aria-label="Switch between light and dark">'
+        '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9z"'
+        ' fill="currentColor"/></svg></button></header>'
+    )
