@@ -1,5 +1,7 @@
 """Training asks for what a scheduler steps along; times are drawn with the stated masses."""
 
+import math
+
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -34,9 +36,10 @@ def test_the_ends_of_the_mix_are_data_and_noise():
     assert torch.equal(mixed[1], noise[1])
 
 
-def test_times_have_the_stated_masses():
-    times = TimeDistribution(mean=0.5, std=0.8, pose_clean=0.1, pose_noise=0.15, image_clean=0.05)
-    t_image, t_pose = times.draw(randomness(), 40_000)
+@pytest.mark.parametrize("num_views", [1, 8])
+def test_times_have_the_stated_masses(num_views):
+    times = TimeDistribution(0.5, 0.8, 1.5, 0.6, pose_clean=0.1, pose_noise=0.15, image_clean=0.05)
+    t_image, t_pose = times.draw(randomness(), 40_000, num_views)
     # Three standard deviations of a share of 40,000 are at most 0.006.
     assert float((t_pose == 0).float().mean()) == pytest.approx(0.1, abs=0.006)
     assert float((t_pose == 1).float().mean()) == pytest.approx(0.15, abs=0.006)
@@ -44,9 +47,10 @@ def test_times_have_the_stated_masses():
     given = (t_pose == 0) | (t_pose == 1)
     assert not (given & (t_image == 0)).any()
     inner = ~given & (t_image != 0)
-    logits = torch.stack([t_image[inner], t_pose[inner]]).logit()
-    torch.testing.assert_close(logits.mean(1), torch.full((2,), 0.5), rtol=0, atol=0.02)
-    torch.testing.assert_close(logits.std(1), torch.full((2,), 0.8), rtol=0, atol=0.02)
+    logits = torch.stack([t_image[inner], t_pose[inner]]).double().logit()
+    means = torch.tensor([0.5, 1.5]).double() + 0.5 * math.log(num_views)
+    torch.testing.assert_close(logits.mean(1), means, rtol=0, atol=0.02)
+    torch.testing.assert_close(logits.std(1), torch.tensor([0.8, 0.6]).double(), rtol=0, atol=0.02)
     assert abs(float(torch.corrcoef(logits)[0, 1])) < 0.02
 
 

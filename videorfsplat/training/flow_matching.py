@@ -4,6 +4,7 @@ t = 1 is noise and t = 0 is data; the transformer is told 1000·(1 − t) and pr
 which is what a scheduler with `invert_sigmas=True` steps along.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +18,23 @@ from videorfsplat.training.run import StepRandomness
 class TimeDistribution:
     """How the noise levels of the two streams are drawn: logit-normal, each on its own.
 
+    Views of one scene say the same things again and again, so that a whole scene can still be told
+    through noise that hides a single view. With V views the means are raised by ½·ln V, the shift
+    that keeps the signal of all views together where it is for one (Esser et al. 2024, section
+    5.3.2, who give it for pixels). Raymaps repeat themselves far more than images do.
+
     The masses at the ends put given cameras, dropped cameras and given images in distribution
     (design: independent times need no separate dropout).
     """
 
-    mean: float = 0.0
-    std: float = 1.0
+    mean: float = 1.0
+    """Of the image times' logits, for a single view."""
+    std: float = 1.4
+    """Of the image times' logits."""
+    pose_mean: float = 2.5
+    """Of the pose times' logits, for a single view."""
+    pose_std: float = 1.5
+    """Of the pose times' logits."""
     pose_clean: float = 0.1
     """Share of samples with t_pose = 0."""
     pose_noise: float = 0.15
@@ -31,11 +43,13 @@ class TimeDistribution:
     """Share of samples with t_image = 0, taken from those with neither of the above."""
 
     def draw(
-        self, randomness: StepRandomness, batch_size: int
+        self, randomness: StepRandomness, batch_size: int, num_views: int = 1
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """Times of the image stream and of the pose stream."""
-        t_image = torch.sigmoid(self.mean + self.std * randomness.randn(batch_size))
-        t_pose = torch.sigmoid(self.mean + self.std * randomness.randn(batch_size))
+        rise = 0.5 * math.log(num_views)
+        image_logits = self.mean + rise + self.std * randomness.randn(batch_size)
+        pose_logits = self.pose_mean + rise + self.pose_std * randomness.randn(batch_size)
+        t_image, t_pose = torch.sigmoid(image_logits), torch.sigmoid(pose_logits)
         choice = randomness.rand(batch_size)
         edges = torch.tensor([self.pose_clean, self.pose_noise, self.image_clean]).cumsum(0)
         t_pose = torch.where(choice < edges[0], 0.0, t_pose)

@@ -297,7 +297,7 @@ def _loss_terms(
     """Losses of this process's share of `size` scenes."""
     device = run.accelerator.device
     latents, raymaps, embeds, mask = batch
-    times = settings.times.draw(randomness.whole(), size)
+    times = settings.times.draw(randomness.whole(), size, latents.shape[2])
     counts = [(t > 0).sum().clamp(min=1) / randomness.num_processes for t in times]
     noise = randomness.randn(size, *latents.shape[1:])
     pose_noise = randomness.randn(size, *raymaps.shape[1:])
