@@ -22,9 +22,9 @@ SHIFTS = st.floats(0.2, 8.0)
 EXACT = 1e-11
 
 
-@given(STEPS, OFFSETS, BASES, SHIFTS)
-def test_starts_as_noise_ends_as_data_and_never_rises(steps, offset, base, shift):
-    table = timetable(steps, offset, base=base, shift=shift)
+@given(STEPS, OFFSETS, BASES, SHIFTS, SHIFTS)
+def test_starts_as_noise_ends_as_data_and_never_rises(steps, offset, base, shift, pose_shift):
+    table = timetable(steps, offset, base=base, shift=shift, pose_shift=pose_shift)
     assert table.pairs[0] == (1.0, 1.0)
     assert table.pairs[-1] == (0.0, 0.0)
     assert len(table.pairs) == steps + 1 == table.num_inference_steps + 1
@@ -34,23 +34,34 @@ def test_starts_as_noise_ends_as_data_and_never_rises(steps, offset, base, shift
 
 @given(STEPS, BASES, SHIFTS)
 def test_offset_zero_is_synchronous(steps, base, shift):
-    table = timetable(steps, 0.0, base=base, shift=shift)
+    table = timetable(steps, 0.0, base=base, shift=shift, pose_shift=shift)
     assert all(t_image == t_pose for t_image, t_pose in table.pairs)
 
 
-@given(STEPS, st.floats(0.0, 0.99), BASES, SHIFTS)
-def test_pose_is_ahead_by_the_offset_and_finished_at_it(steps, offset, base, shift):
-    table = timetable(steps, offset, base=base, shift=shift)
+@given(STEPS, st.floats(0.0, 0.99), BASES)
+def test_pose_is_ahead_by_the_offset_and_finished_at_it(steps, offset, base):
+    table = timetable(steps, offset, base=base)
     for t_image, t_pose in table.pairs[1:]:
         assert t_pose == pytest.approx(max(t_image - offset, 0.0), abs=EXACT)
         if t_image <= offset:
             assert t_pose == 0.0
 
 
-@given(STEPS, OFFSETS, BASES, SHIFTS)
-def test_negative_offset_exchanges_the_streams(steps, offset, base, shift):
-    table = timetable(steps, offset, base=base, shift=shift)
-    mirrored = timetable(steps, -offset, base=base, shift=shift)
+@given(STEPS, OFFSETS, BASES, SHIFTS, SHIFTS)
+def test_shifts_bend_the_times_and_leave_the_offset_of_the_clocks(
+    steps, offset, base, shift, pose_shift
+):
+    clocks = timetable(steps, offset, base=base)
+    table = timetable(steps, offset, base=base, shift=shift, pose_shift=pose_shift)
+    for times, bent in zip(clocks.pairs, table.pairs, strict=True):
+        for t, s, noise_level in zip(times, (shift, pose_shift), bent, strict=True):
+            assert noise_level == pytest.approx(s * t / (1 + (s - 1) * t), abs=EXACT)
+
+
+@given(STEPS, OFFSETS, BASES, SHIFTS, SHIFTS)
+def test_negative_offset_exchanges_the_streams(steps, offset, base, shift, pose_shift):
+    table = timetable(steps, offset, base=base, shift=shift, pose_shift=pose_shift)
+    mirrored = timetable(steps, -offset, base=base, shift=pose_shift, pose_shift=shift)
     assert table.pairs == tuple((t_image, t_pose) for t_pose, t_image in mirrored.pairs)
 
 
@@ -112,6 +123,7 @@ def test_rejects_offsets_out_of_range(offset):
         ({"num_inference_steps": 0}, "at least 1, got 0"),
         ({"num_inference_steps": 4, "shift": 0.0}, "shift must be a positive number"),
         ({"num_inference_steps": 4, "shift": math.nan}, "shift must be a positive number"),
+        ({"num_inference_steps": 4, "pose_shift": -1.0}, "shift must be a positive number"),
         ({"num_inference_steps": 4, "base": "cosine"}, "got 'cosine'"),
         ({"num_inference_steps": 2, "base": [1.0, 0.0]}, "3 times falling from 1 to 0"),
         ({"num_inference_steps": 2, "base": [1.0, 1.0, 0.0]}, "3 times falling from 1 to 0"),

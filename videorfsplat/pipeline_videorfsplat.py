@@ -109,9 +109,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             Turns clean latents and cameras into Gaussians.
         scheduler ([`SchedulerMixin`]):
             Solver of the image stream: a flow-matching scheduler that takes sigmas and one velocity
-            a step. Its shift becomes the shift of the timetable.
+            a step. Its shift becomes the shift of the timetable's image times.
         pose_scheduler ([`SchedulerMixin`]):
-            Solver of the pose stream. Its shift counts where the pose stream is denoised alone.
+            Solver of the pose stream. Its shift becomes the shift of the timetable's pose times.
         base_schedule (`str`, *optional*, defaults to `"linear"`):
             The walk of the slower stream, as in `videorfsplat.schedules.timetable`.
     """
@@ -382,7 +382,10 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         base, shift = self.config["base_schedule"], scheduler_shift(self.scheduler)
         if given_cameras:
             return schedules.given_cameras_timetable(num_inference_steps, base=base, shift=shift)
-        return schedules.timetable(num_inference_steps, pose_offset, base=base, shift=shift)
+        pose_shift = scheduler_shift(self.pose_scheduler)
+        return schedules.timetable(
+            num_inference_steps, pose_offset, base=base, shift=shift, pose_shift=pose_shift
+        )
 
     def stream(
         self,

@@ -100,31 +100,37 @@ def timetable(
     *,
     base: str | Sequence[float] = "linear",
     shift: float = 1.0,
+    pose_shift: float = 1.0,
 ) -> Timetable:
     """The joint timetable: both streams start as noise and end as data.
 
-    The slower stream walks the base schedule and the other is |δ| ahead of it: for
+    The slower stream's clock walks the base schedule and the other's is |δ| ahead of it: for
     δ = `pose_offset` ≥ 0, `t_pose = max(t_image - δ, 0)` (arXiv 2503.15855), so the pose stream
-    leaps by δ in the first step and is finished once `t_image <= δ`. δ < 0 is the same with the
-    streams exchanged.
+    leaps by δ in the first step and is finished once the image clock is at δ. δ < 0 is the same
+    with the streams exchanged. Only then is each clock turned into a noise level by its stream's
+    shift: raymaps repeat one path of cameras in every pixel and can be read through noise that
+    hides the images, so that equal noise levels are not equal progress.
 
     Args:
         num_inference_steps: steps, at least 1.
         pose_offset: δ in (-1, 1). Positive is pose-first, 0 synchronous, negative image-first.
         base: times of the slower stream: `"linear"`, `"linear-quadratic"` (Mochi's), or numbers
             falling from 1 to 0.
-        shift: flow-matching shift s of the base, `t → s·t / (1 + (s - 1)·t)`; above 1 spends more
-            steps near noise.
+        shift: flow-matching shift s of the image stream, `t → s·t / (1 + (s - 1)·t)`; above 1
+            spends more steps near noise.
+        pose_shift: that of the pose stream. With 1 and 1 the times are the paper's.
 
     Raises:
         ValueError: if an argument is out of range.
     """
     check_pose_offset(pose_offset)
-    slow = base_times(num_inference_steps, base, shift)
+    _check_shift(shift)
+    _check_shift(pose_shift)
+    slow = base_times(num_inference_steps, base)
     fast = [max(round(t - abs(pose_offset), TIME_DECIMALS), 0.0) for t in slow]
     fast[0] = 1.0
-    pairs = zip(slow, fast, strict=True) if pose_offset >= 0 else zip(fast, slow, strict=True)
-    return Timetable(tuple(pairs))
+    image, pose = (slow, fast) if pose_offset >= 0 else (fast, slow)
+    return Timetable(tuple(zip(_shifted(image, shift), _shifted(pose, pose_shift), strict=True)))
 
 
 def given_cameras_timetable(
@@ -161,8 +167,7 @@ def base_times(
     """
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be at least 1, got {num_inference_steps}")
-    if not (math.isfinite(shift) and shift > 0):
-        raise ValueError(f"shift must be a positive number, got {shift}")
+    _check_shift(shift)
     if base == "linear":
         times = [1.0 - k / num_inference_steps for k in range(num_inference_steps + 1)]
     elif base == "linear-quadratic":
@@ -171,7 +176,16 @@ def base_times(
         raise ValueError(f"base must be one of {BASE_SCHEDULES} or numbers, got {base!r}")
     else:
         times = _custom_times(base, num_inference_steps)
+    return _shifted(times, shift)
+
+
+def _shifted(times: Sequence[float], shift: float) -> list[float]:
     return [round(shift * t / (1.0 + (shift - 1.0) * t), TIME_DECIMALS) for t in times]
+
+
+def _check_shift(shift: float) -> None:
+    if not (math.isfinite(shift) and shift > 0):
+        raise ValueError(f"shift must be a positive number, got {shift}")
 
 
 def _linear_quadratic(num_inference_steps: int, threshold: float) -> list[float]:

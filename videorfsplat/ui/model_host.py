@@ -102,10 +102,12 @@ class ModelHost:
             return self.pipeline().make_timetable(
                 num_inference_steps, pose_offset, given_cameras=given_cameras
             )
-        base, shift = _saved_schedule(self._source)
+        base, shift, pose_shift = _saved_schedule(self._source)
         if given_cameras:
             return given_cameras_timetable(num_inference_steps, base=base, shift=shift)
-        return timetable(num_inference_steps, pose_offset, base=base, shift=shift)
+        return timetable(
+            num_inference_steps, pose_offset, base=base, shift=shift, pose_shift=pose_shift
+        )
 
     def _load(self) -> "VideoRFSplatPipeline":
         # Here and not above, so that the page opens before torch is imported.
@@ -116,9 +118,13 @@ class ModelHost:
         return pipeline
 
 
-def _saved_schedule(folder: Path) -> tuple[str, float]:
-    """Base schedule and shift of a saved pipeline."""
+def _saved_schedule(folder: Path) -> tuple[str, float, float]:
+    """Base schedule of a saved pipeline, shift of its image times and of its pose times."""
     index = json.loads((folder / "model_index.json").read_bytes())
-    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_bytes())
-    shift = scheduler.get("shift", scheduler.get("flow_shift", 1.0))
-    return index.get("base_schedule", "linear"), shift
+    base = index.get("base_schedule", "linear")
+    return base, _saved_shift(folder / "scheduler"), _saved_shift(folder / "pose_scheduler")
+
+
+def _saved_shift(folder: Path) -> float:
+    config = json.loads((folder / "scheduler_config.json").read_bytes())
+    return config.get("shift", config.get("flow_shift", 1.0))

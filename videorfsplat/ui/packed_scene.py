@@ -9,9 +9,7 @@ from videorfsplat.formats.splat_formats import load_splats, save_splats
 from videorfsplat.gaussians import prune_gaussians
 from videorfsplat.scene import PLY_NAME, Scene
 from videorfsplat.ui.depth_pictures import write_depth_pictures
-
-SPLATS_NAME = "scene.compressed.ply"
-"""What the viewer shows: small, and quickly read."""
+from videorfsplat.ui.scene_folder import SPLATS_NAME
 
 
 def pack_scene(folder: Path, target: Path) -> None:

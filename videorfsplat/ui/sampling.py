@@ -23,8 +23,8 @@ from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.scene import Scene
 from videorfsplat.ui.depth_pictures import write_depth_pictures
-from videorfsplat.ui.packed_scene import SPLATS_NAME
 from videorfsplat.ui.sampling_updates import Preview, SamplingStep
+from videorfsplat.ui.scene_folder import SPLATS_NAME
 
 PREVIEW_SHARE = 0.08
 """Most of a run's time that may go into previews, but for the first one, which always comes."""

@@ -9,6 +9,9 @@ from videorfsplat.ui.depth_pictures import write_depth_pictures
 from videorfsplat.ui.frame_strip import frame_strip
 from videorfsplat.ui.page_files import file_url
 
+SPLATS_NAME = "scene.compressed.ply"
+"""What the viewer shows: small, and quickly read."""
+
 
 def read_cameras(folder: Path) -> dict[str, Any]:
     """Contents of the folder's `transforms.json`."""
