@@ -15,7 +15,7 @@ from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.poses import load_npz
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.formats.transforms_json import load_transforms, read_transforms
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.scene import Scene
 
 

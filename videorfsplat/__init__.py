@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         VideoRFSplatTransformer3DModel as VideoRFSplatTransformer3DModel,
     )
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline as VideoRFSplatPipeline
-    from videorfsplat.rendering import rasterize as rasterize
+    from videorfsplat.rendering.rasterization import rasterize as rasterize
     from videorfsplat.scene import Scene as Scene
 
 __version__ = "0.1.0"
@@ -26,7 +26,7 @@ _MODULE_OF = {
     "Scene": "videorfsplat.scene",
     "VideoRFSplatPipeline": "videorfsplat.pipeline_videorfsplat",
     "VideoRFSplatTransformer3DModel": "videorfsplat.models.transformer_videorfsplat",
-    "rasterize": "videorfsplat.rendering",
+    "rasterize": "videorfsplat.rendering.rasterization",
 }
 __all__ = [
     "Cameras",

@@ -14,7 +14,7 @@ from videorfsplat.guidance import GuidanceScales
 from videorfsplat.memory_settings import MemorySettings
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.run_record import StageClock, library_versions, peak_memory_mb
 from videorfsplat.scene import Scene
 

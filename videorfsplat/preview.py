@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from videorfsplat.cameras import Cameras
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.trajectories import fly_through
 
 PREVIEW_FRAMES = 72

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from videorfsplat.formats.splat_formats import load_splats, save_splats, splat_suffix
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.spherical_harmonics import SH_C0
 
 FORMATS = [".compressed.ply", ".spz", ".sog", ".splat"]

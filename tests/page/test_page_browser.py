@@ -15,7 +15,7 @@ from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
 from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.transforms_json import load_transforms, save_transforms
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.trajectories import trajectory
 
 pytestmark = pytest.mark.browser

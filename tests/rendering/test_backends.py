@@ -14,8 +14,8 @@ from splat_scenes import (
 
 from videorfsplat.cameras import Cameras
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize, rasterizer_benchmark
-from videorfsplat.rendering.rasterization import _choose_backend
+from videorfsplat.rendering.bench import rasterizer_benchmark
+from videorfsplat.rendering.rasterization import _choose_backend, rasterize
 
 
 def run(gaussians: Gaussians, cameras: Cameras, backend, dtype=torch.float64, device="cpu"):

@@ -12,8 +12,9 @@ from splat_scenes import awkward_gaussians, circling_cameras
 from videorfsplat.gaussians import Gaussians
 from videorfsplat.rendering.colors import evaluate_colors
 from videorfsplat.rendering.conventions import EPS2D
-from videorfsplat.rendering.numba_backend import _camera_constants, _pair_with_tiles
+from videorfsplat.rendering.numba_backend import _camera_constants
 from videorfsplat.rendering.numba_layout import CONIC_XX, CONIC_YY, DEPTH, MEAN_X, MEAN_Y
+from videorfsplat.rendering.numba_pairs import pair_with_tiles
 from videorfsplat.rendering.projection import compute_covariances, project_gaussians
 
 NEAR, FAR = 0.5, 30.0
@@ -79,7 +80,7 @@ def test_numba_projection_agrees_with_gsplat():
     inputs = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities)
     colors = gaussians.sh.mT[..., 0][None]
     others = (colors, cameras.viewmats, _camera_constants(cameras), limits)
-    pairs = _pair_with_tiles(*(t.contiguous().numpy() for t in (*inputs, *others)))
+    pairs = pair_with_tiles(*(t.contiguous().numpy() for t in (*inputs, *others)))
     seen = torch.from_numpy(pairs.rectangles[..., 0] <= pairs.rectangles[..., 2])
     assert seen.sum() > 300
     assert (radii.amin(dim=-1)[seen] > 0).all()

@@ -22,9 +22,9 @@ from splat_scenes import (
 
 from videorfsplat.cameras import Cameras
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize
 from videorfsplat.rendering.colors import evaluate_colors
 from videorfsplat.rendering.projection import compute_covariances, project_gaussians
+from videorfsplat.rendering.rasterization import rasterize
 
 pytestmark = pytest.mark.parametrize("backend", ["torch", "numba"])
 WHITE, RED, BLUE = (1.0, 1.0, 1.0), (0.9, 0.1, 0.2), (0.1, 0.3, 0.8)

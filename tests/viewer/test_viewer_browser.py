@@ -18,7 +18,7 @@ from videorfsplat.formats.html import save_html
 from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.transforms_json import load_transforms
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 
 pytestmark = pytest.mark.browser
 

@@ -31,7 +31,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     model = args.model or ("mini" if MINI_CHECKPOINT.is_dir() else None)
     if model is not None:
         find_model(model)
-    from videorfsplat.rendering import rasterizer_benchmark
+    from videorfsplat.rendering.bench import rasterizer_benchmark
 
     # The generation first, so that its start is as cold as a user's.
     generation = None if model is None else _time_generation(model, args.device)

@@ -10,6 +10,7 @@ from videorfsplat.commands import Command, table
 from videorfsplat.generation_settings import GenerationSettings, find_model
 from videorfsplat.memory_settings import DTYPES, OFFLOADS, MemorySettings
 from videorfsplat.prompt_list import PromptList, read_prompts
+from videorfsplat.rendering.kernel_compilation import start_compiling
 from videorfsplat.run_record import StageClock, peak_memory_mb
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         from videorfsplat.camera_paths import load_camera_path
 
         load_camera_path(name)
+    start_compiling()
     return _generate_one(base, args) if args.prompts is None else _generate_many(prompts, args)
 
 

@@ -15,7 +15,7 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.image_quality import psnr, ssim
 from videorfsplat.evaluation.measurements import Measurement, Measurements
 from videorfsplat.gaussians import Gaussians
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 
 
 def measure_scenes(scenes: GeneratedScenes) -> Measurements:

@@ -1,6 +1,5 @@
 """Rasterisation on the CPU by numba kernels: all cores, the same result for any thread count."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from videorfsplat.gaussians import Gaussians
 from videorfsplat.rendering import numba_layout as at
 from videorfsplat.rendering.colors import evaluate_view_colors
 from videorfsplat.rendering.conventions import FRUSTUM_MARGIN
-from videorfsplat.rendering.numba_binning import count_pairs, fill_pairs
+from videorfsplat.rendering.kernel_compilation import wait_for_kernels
 from videorfsplat.rendering.numba_compositing import composite, composite_backward
-from videorfsplat.rendering.numba_projection import project, project_backward
+from videorfsplat.rendering.numba_pairs import Pairs, pair_with_tiles
+from videorfsplat.rendering.numba_projection import project_backward
 
 # Views rendered together when no gradient is needed: bounds the memory of long camera paths.
 VIEWS_PER_PASS = 8
@@ -31,6 +31,7 @@ def accumulate_numba(
     most_tiles = max(cameras.width // at.TILE_WIDTH, cameras.height // at.TILE_HEIGHT)
     if most_tiles > MAX_TILE:
         raise ValueError(f"an image of {cameras.width}x{cameras.height} is too large for numba")
+    wait_for_kernels()
     needs_gradient = torch.is_grad_enabled() and any(
         t.requires_grad for t in vars(gaussians).values()
     )
@@ -69,24 +70,11 @@ def _camera_constants(cameras: Cameras) -> Float[Tensor, "v 8"]:
     return torch.cat([focals, centers, slopes], dim=1)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """What the kernels know about the pairs of splat and tile after the forward pass."""
-
-    splats: np.ndarray
-    rectangles: np.ndarray
-    firsts: np.ndarray
-    slots: np.ndarray
-    gaussian_ids: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-
-
 class _Accumulate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         arrays = [_to_array(t) for t in inputs]
-        pairs = _pair_with_tiles(*arrays)
+        pairs = pair_with_tiles(*arrays)
         width, height = (int(size) for size in arrays[-1][2:])
         sums = np.empty((len(pairs.splats), height, width, 5), arrays[0].dtype)
         tile_ends = np.empty_like(pairs.starts)
@@ -103,7 +91,7 @@ class _Accumulate(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         *inputs, sums = (_to_array(t) for t in ctx.saved_tensors)
         means, quats, scales, opacities, colors, viewmats, lenses, _ = inputs
-        pairs: _Pairs = ctx.pairs
+        pairs: Pairs = ctx.pairs
         tile_sums = np.empty((len(pairs.gaussian_ids), at.SUM_COLUMNS), sums.dtype)
         composite_backward(
             pairs.splats,
@@ -136,39 +124,3 @@ class _Accumulate(torch.autograd.Function):
 
 def _to_array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
-
-
-def _pair_with_tiles(
-    means: np.ndarray,
-    quats: np.ndarray,
-    scales: np.ndarray,
-    opacities: np.ndarray,
-    colors: np.ndarray,
-    viewmats: np.ndarray,
-    lenses: np.ndarray,
-    limits: np.ndarray,
-) -> _Pairs:
-    """Project all Gaussians into all views and list, by tile and depth, the splats to composite."""
-    num_views, num_gaussians = len(viewmats), len(means)
-    width, height = (int(size) for size in limits[2:])
-    splats = np.empty((num_views, num_gaussians, at.SPLAT_COLUMNS), means.dtype)
-    depths = np.empty((num_views, num_gaussians), means.dtype)
-    rectangles = np.empty((num_views, num_gaussians, 4), np.int16)
-    inputs = (means, quats, scales, opacities, colors, viewmats, lenses, limits)
-    project(*inputs, splats, depths, rectangles)
-
-    firsts = np.empty((num_views, num_gaussians), np.int64)
-    num_rows, num_columns = -(-height // at.TILE_HEIGHT), -(-width // at.TILE_WIDTH)
-    counts = np.zeros((num_views, num_rows, num_columns), np.int64)
-    totals = np.empty((num_views, 2), np.int64)
-    count_pairs(rectangles, firsts, counts, totals)
-
-    starts = counts.cumsum().reshape(counts.shape) - counts
-    firsts += (totals[:, 0].cumsum() - totals[:, 0])[:, None]
-    num_pairs = int(totals[:, 0].sum())
-    gaussian_ids = np.empty(num_pairs, np.int32)
-    slots = np.empty(num_pairs, np.int64)
-    depth_bits = depths.view(np.int32 if means.dtype == np.float32 else np.int64)
-    ends = starts.copy()
-    fill_pairs(depth_bits, rectangles, firsts, ends, totals, gaussian_ids, slots)
-    return _Pairs(splats, rectangles, firsts, slots, gaussian_ids, starts, ends)

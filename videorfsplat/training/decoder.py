@@ -16,7 +16,7 @@ from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.models.published import component_folder
 from videorfsplat.rays import camera_rays
-from videorfsplat.rendering import rasterize
+from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
 from videorfsplat.training.perceptual import PerceptualLoss

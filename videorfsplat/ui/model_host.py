@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from videorfsplat.generation_settings import find_model
+from videorfsplat.rendering.kernel_compilation import start_compiling
 from videorfsplat.schedules import Timetable, given_cameras_timetable, timetable
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class ModelHost:
 
     def _load(self) -> "VideoRFSplatPipeline":
         # Here and not above, so that the page opens before torch is imported.
+        start_compiling()
         from videorfsplat.generation import load_pipeline
 
         pipeline = load_pipeline(self.model, self._device)
