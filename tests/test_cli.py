@@ -25,6 +25,8 @@ from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.scene import Scene
+from videorfsplat.solvers import scheduler_shift
+from videorfsplat.training.flow_matching import TimeDistribution
 from videorfsplat.training.joint import JointTraining
 
 PROMPT = "a red house by the lake"
@@ -356,13 +358,23 @@ def test_assemble_takes_parts_of_whole_pipelines(model, tmp_path, capsys):
     words = [w for name in ("autoencoder", "text-encoder") for w in (f"--{name}", model)]
     words += ["--transformer", model, "--decoder", model / "gaussian_decoder"]
     folder = tmp_path / "model"
-    run_json(capsys, "assemble", *words, "--output", folder, "--dtype", "bfloat16")
+    words += ["--shift", "3", "--dtype", "bfloat16"]
+    run_json(capsys, "assemble", *words, "--output", folder)
     parts, assembled = load_pipeline(str(model)), load_pipeline(str(folder))
     assert type(assembled.tokenizer) is type(parts.tokenizer)
     assert assembled.tokenizer(PROMPT)["input_ids"] == parts.tokenizer(PROMPT)["input_ids"]
     weights = assembled.transformer.state_dict()
     for key, value in parts.transformer.state_dict().items():
         assert torch.equal(weights[key], value.bfloat16().to(weights[key])), key
+    _, usual = TimeDistribution().shifts(parts.num_views)
+    shifts = [scheduler_shift(s) for s in (assembled.scheduler, assembled.pose_scheduler)]
+    assert shifts == pytest.approx([3.0, usual], abs=1e-3)  # rounded when assembled
+
+
+def test_assemble_refuses_a_shift_that_is_none(tmp_path, capsys):
+    words = [w for part in ("autoencoder", "text-encoder") for w in (f"--{part}", tmp_path)]
+    words += ["--transformer", tmp_path, "--decoder", tmp_path, "--output", tmp_path / "model"]
+    assert "positive number" in check_refused(capsys, "assemble", *words, "--pose-shift", "-2")
 
 
 def test_assemble_names_the_missing_part(model, tmp_path, capsys):

@@ -124,8 +124,8 @@ def timetable(
         ValueError: if an argument is out of range.
     """
     check_pose_offset(pose_offset)
-    _check_shift(shift)
-    _check_shift(pose_shift)
+    check_shift(shift)
+    check_shift(pose_shift)
     slow = base_times(num_inference_steps, base)
     fast = [max(round(t - abs(pose_offset), TIME_DECIMALS), 0.0) for t in slow]
     fast[0] = 1.0
@@ -157,6 +157,16 @@ def check_pose_offset(pose_offset: float) -> None:
         raise ValueError(f"pose_offset must lie between -1 and 1, got {pose_offset}")
 
 
+def check_shift(shift: float) -> None:
+    """Check a flow-matching shift.
+
+    Raises:
+        ValueError: if it is not a positive number.
+    """
+    if not (math.isfinite(shift) and shift > 0):
+        raise ValueError(f"shift must be a positive number, got {shift}")
+
+
 def base_times(
     num_inference_steps: int, base: str | Sequence[float] = "linear", shift: float = 1.0
 ) -> list[float]:
@@ -167,7 +177,7 @@ def base_times(
     """
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be at least 1, got {num_inference_steps}")
-    _check_shift(shift)
+    check_shift(shift)
     if base == "linear":
         times = [1.0 - k / num_inference_steps for k in range(num_inference_steps + 1)]
     elif base == "linear-quadratic":
@@ -181,11 +191,6 @@ def base_times(
 
 def _shifted(times: Sequence[float], shift: float) -> list[float]:
     return [round(shift * t / (1.0 + (shift - 1.0) * t), TIME_DECIMALS) for t in times]
-
-
-def _check_shift(shift: float) -> None:
-    if not (math.isfinite(shift) and shift > 0):
-        raise ValueError(f"shift must be a positive number, got {shift}")
 
 
 def _linear_quadratic(num_inference_steps: int, threshold: float) -> list[float]:

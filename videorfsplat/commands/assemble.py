@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.commands import Command, table
+from videorfsplat.schedules import check_shift
 
 # What each option gives: parts of a pipeline, by their names there.
 _PARTS = {
@@ -21,6 +22,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         text = f"folder of {what}, or folder or hub id of a pipeline that has it"
         parser.add_argument(f"--{option}", required=True, help=text)
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
+    for option, times in (("shift", "image"), ("pose-shift", "pose")):
+        text = f"of the timetable's {times} times (default: that of the default training times)"
+        parser.add_argument(f"--{option}", type=float, help=text)
     parser.add_argument(
         "--dtype",
         choices=("float16", "bfloat16", "float32"),
@@ -30,12 +34,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
+    for shift in (args.shift, args.pose_shift):
+        if shift is not None:
+            check_shift(shift)
     folders = _find_parts(args)
     import torch
 
     from videorfsplat.training.assemble import assemble_pipeline
 
-    folder = assemble_pipeline(args.output, dtype=getattr(torch, args.dtype), **folders)
+    folder = assemble_pipeline(
+        args.output,
+        shift=args.shift,
+        pose_shift=args.pose_shift,
+        dtype=getattr(torch, args.dtype),
+        **folders,
+    )
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     return {"model": str(folder), "megabytes": round(size / 1e6, 1)}
 

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.training.flow_matching import TimeDistribution
 
 
 def assemble_pipeline(
@@ -21,6 +22,8 @@ def assemble_pipeline(
     text_encoder: Path,
     transformer: Path,
     gaussian_decoder: Path,
+    shift: float | None = None,
+    pose_shift: float | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Save a pipeline made of exported parts.
@@ -32,18 +35,22 @@ def assemble_pipeline(
         text_encoder: folder of a `T5EncoderModel`.
         transformer: folder of a `VideoRFSplatTransformer3DModel`.
         gaussian_decoder: folder of a `GaussianDecoder`.
+        shift: of the timetable's image times; `None` is that of the default training times.
+        pose_shift: of the timetable's pose times, likewise.
         dtype: of the stored weights.
     """
     # Loaded as they are to be stored: at full size, float32 would take twice the memory.
     loaded: dict[str, Any] = {"torch_dtype": dtype}
+    model = VideoRFSplatTransformer3DModel.from_pretrained(transformer, **loaded)
+    shifts = TimeDistribution().shifts(model.config["num_views"])
     pipeline = VideoRFSplatPipeline(
         tokenizer=AutoTokenizer.from_pretrained(tokenizer),
         text_encoder=T5EncoderModel.from_pretrained(text_encoder, dtype=dtype),
         vae=AutoencoderKLMochi.from_pretrained(vae, **loaded),
-        transformer=VideoRFSplatTransformer3DModel.from_pretrained(transformer, **loaded),
+        transformer=model,
         gaussian_decoder=GaussianDecoder.from_pretrained(gaussian_decoder, **loaded),
-        scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
-        pose_scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
+        scheduler=_scheduler(shifts[0] if shift is None else shift),
+        pose_scheduler=_scheduler(shifts[1] if pose_shift is None else pose_shift),
     )
     # Libraries keep some layers in float32 when they load.
     pipeline.to(dtype=dtype)
@@ -51,6 +58,10 @@ def assemble_pipeline(
     for path in output.glob("*/config.json"):
         _drop_origin(path)
     return output
+
+
+def _scheduler(shift: float) -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(shift=round(shift, 3), invert_sigmas=True)
 
 
 def _drop_origin(path: Path) -> None:

@@ -42,6 +42,14 @@ class TimeDistribution:
     image_clean: float = 0.05
     """Share of samples with t_image = 0, taken from those with neither of the above."""
 
+    def shifts(self, num_views: int) -> tuple[float, float]:
+        """Timetable shifts of image and pose times that give sampling the median times of training.
+
+        The median of a logit-normal is where an even clock bent by e^mean is after half its steps.
+        """
+        rise = 0.5 * math.log(num_views)
+        return math.exp(self.mean + rise), math.exp(self.pose_mean + rise)
+
     def draw(
         self, randomness: StepRandomness, batch_size: int, num_views: int = 1
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:

@@ -139,7 +139,7 @@ def train_joint(settings: JointTraining) -> Path:
     vae = vae.to(device)
     if text.text_encoder is not None:
         text.text_encoder.to(device)  # pyright: ignore[reportArgumentType]
-    pipeline = _sheet_pipeline(vae, text, model)
+    pipeline = _sheet_pipeline(vae, text, model, settings)
     shape = (1, -1, 1, 1, 1)
     mean = torch.tensor(model.config["pose_latents_mean"]).view(shape)
     std = torch.tensor(model.config["pose_latents_std"]).view(shape)
@@ -318,9 +318,13 @@ def _loss_terms(
 
 
 def _sheet_pipeline(
-    vae: AutoencoderKLMochi, text: _Text, model: VideoRFSplatTransformer3DModel
+    vae: AutoencoderKLMochi,
+    text: _Text,
+    model: VideoRFSplatTransformer3DModel,
+    settings: JointTraining,
 ) -> VideoRFSplatPipeline:
     """The model in training as a pipeline that makes frames."""
+    shift, pose_shift = settings.times.shifts(settings.num_views)
     pipeline = VideoRFSplatPipeline(
         tokenizer=text.tokenizer,
         text_encoder=text.text_encoder,
@@ -330,8 +334,8 @@ def _sheet_pipeline(
         gaussian_decoder=GaussianDecoder.from_autoencoder(
             vae, num_attention_layers=0, attention_head_dim=1
         ),
-        scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
-        pose_scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift, invert_sigmas=True),
+        pose_scheduler=FlowMatchEulerDiscreteScheduler(shift=pose_shift, invert_sigmas=True),
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
