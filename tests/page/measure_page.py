@@ -21,9 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 from page_driver import BROWSER, PageDriver
-from playwright.sync_api import Browser, Error, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "viewer"))
@@ -44,18 +46,24 @@ def page_process(model: str, port: int, cache: Path) -> Iterator[str]:
 
 
 def measure_start(browser: Browser, address: str, start: float) -> float:
+    wait_for_server(address)
     page = browser.new_page()
     page.set_default_timeout(600_000)
-    while True:
-        try:
-            page.goto(address)
-            break
-        except Error:
-            time.sleep(0.1)
+    page.goto(address)
     expect(page.get_by_role("button", name="Generate", exact=True)).to_be_enabled(timeout=600_000)
     seconds = time.perf_counter() - start
     page.close()
     return seconds
+
+
+def wait_for_server(address: str) -> None:
+    """Asked by the browser instead, every refusal would cost a page that says so."""
+    while True:
+        try:
+            urlopen(address).close()
+            return
+        except URLError:
+            time.sleep(0.1)
 
 
 def measure_first_picture(visitor: PageDriver, folder: Path) -> float:

@@ -23,7 +23,7 @@ BROWSER: dict[str, Any] = {
     ],
 }
 
-TIMEOUT_MS = 600_000
+TIMEOUT_MS = 180_000
 """A run of the toy model takes two seconds on two idle cores; this is for very busy ones. Every
 wait is for something to happen, so only a test that fails takes that long."""
 

@@ -53,7 +53,6 @@ def test_a_run_shows_every_step_and_then_the_scene(events):
     ]
     preview = steps[0][1]
     assert [message["type"] for message in preview.viewer] == ["clear", "cameras"]
-    assert preview.viewer[1]["keepView"] is False
     assert preview.frames.count("data:image/webp") == 3
     assert "Made in" in activity.status
     assert "seed 7" in activity.status

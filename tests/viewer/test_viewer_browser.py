@@ -264,6 +264,24 @@ def test_a_new_scene_takes_the_place_of_the_old_one(viewer):
     expect(viewer.button("View from camera 2")).to_be_visible()
 
 
+def test_cameras_after_a_scene_are_all_in_view_until_a_hand_moves_it(viewer):
+    load_cloud(viewer)
+    viewer.send("gotoCamera", camera=1, instant=True)
+    viewer.send("clear")
+    viewer.send("cameras", cameras=f"{viewer.site}/cloud.json")
+    labels = viewer.frame.locator(".frustums .label")
+    expect(labels).to_have_count(4)
+    for label in labels.all():
+        expect(label).to_be_in_viewport()
+    viewer.surface.press("ArrowLeft")
+    viewer.wait_for("pose", camera=None)
+    moved = viewer.pose()["transform"]
+    viewer.send("clear")
+    viewer.send("cameras", cameras=f"{viewer.site}/cloud.json")
+    viewer.page.wait_for_timeout(300)
+    assert viewer.pose()["transform"] == moved
+
+
 def test_a_double_click_makes_its_place_the_middle(viewer):
     viewer.load("axes.ply", cameras=f"{viewer.site}/axes.json")
     viewer.resize(480, 360)

@@ -332,8 +332,7 @@ class PageEvents:
         if step.preview is None:
             return result
         return result._replace(
-            # At first, the view is still that of the scene before.
-            viewer=show_cameras_messages(step.preview.cameras, keep_view=step.index > 0),
+            viewer=show_cameras_messages(step.preview.cameras),
             frames=frame_strip(step.preview.frames),
             frustums=frustum_figure(step.preview.cameras),
         )

@@ -73,12 +73,10 @@ def show_scene_messages(folder: Path) -> Messages:
     return [host_message("load", content=file_url(content), cameras=cameras)]
 
 
-def show_cameras_messages(cameras: dict[str, Any], *, keep_view: bool = False) -> Messages:
-    """Show cameras without a scene.
+def show_cameras_messages(cameras: dict[str, Any]) -> Messages:
+    """Show cameras without a scene, all of them in view until a hand has moved it.
 
     Args:
         cameras: contents of a `transforms.json` with pictures as `data:` addresses, or none.
-        keep_view: leave the view where a hand has put it; else all cameras are in it.
     """
-    shown = host_message("cameras", cameras=cameras, keepView=keep_view)
-    return [host_message("clear"), shown]
+    return [host_message("clear"), host_message("cameras", cameras=cameras)]

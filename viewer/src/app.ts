@@ -99,7 +99,7 @@ export class ViewerApp implements Commands {
     /** What the last frame showed, to draw and report only what changed. */
     #shown = '';
     #reported = '';
-    #overview = '';
+    #overview: string | null = null;
     #selected: number | null = null;
 
     constructor(root: HTMLElement) {
@@ -228,6 +228,8 @@ export class ViewerApp implements Commands {
     clear(): void {
         this.#loading?.abort(new DOMException('the scene was taken away', 'AbortError'));
         this.#loading = null;
+        // The view was one of that scene.
+        if (this.#stage) this.#overview = null;
         this.#stage?.destroy();
         this.#stage = null;
         this.#notices.hideProgress();
@@ -245,7 +247,7 @@ export class ViewerApp implements Commands {
         colors: HexColor[] | undefined,
         keepView: boolean,
     ): Promise<void> {
-        const untouched = this.#cameras.length === 0 || this.#overview === this.#poseKey();
+        const untouched = this.#overview === null || this.#overview === this.#poseKey();
         this.#useCameras(await this.#camerasFor(source, colors));
         this.#surround();
         if (this.#cameras.length > 0 && this.#stage === null) {
