@@ -161,9 +161,10 @@ def site(served: Site) -> Iterator[Site]:
 
 
 @pytest.fixture
-def visit(browser: Browser, site: Site) -> Iterator[Callable[..., PageDriver]]:
+def visit(browser: Browser, site: Site, tmp_path: Path) -> Iterator[Callable[..., PageDriver]]:
     """Opens the page: `visit(query, **options of the browser context)`. Afterwards there was no
-    error in any console and no request to another host."""
+    error in any console and no request to another host, and pytest's temporary folder of the test
+    has a picture of what each visitor saw last."""
     visitors: list[PageDriver] = []
 
     def open_page(query: str = "", **options: Any) -> PageDriver:
@@ -171,6 +172,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Callable[..., PageDriver]]:
         return visitors[-1]
 
     yield open_page
-    for visitor in visitors:
+    for number, visitor in enumerate(visitors, 1):
+        visitor.page.screenshot(path=tmp_path / f"visitor-{number}.png")
         visitor.check()
         visitor.context.close()
