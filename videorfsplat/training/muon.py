@@ -83,14 +83,36 @@ def orthogonalise(matrices: Float[Tensor, "n a b"]) -> Float[Tensor, "n a b"]:
 
     Five steps of the quintic Newton-Schulz iteration of Muon (Jordan et al. 2024).
     """
-    a, b, c = _COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
     states = matrices.mT if is_tall else matrices
     dtype = torch.bfloat16 if multiplies_bfloat16(matrices.device) else torch.float32
     states = states.to(dtype)
     states = states / states.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    # On the small side the products are fewer, but there are more of them to lose digits in.
+    is_long = states.shape[2] >= 2 * states.shape[1]
+    iterate = _iterate_small_side if is_long and dtype == torch.float32 else _iterate
+    states = iterate(states).to(matrices.dtype)
+    return states.mT if is_tall else states
+
+
+def _iterate(states: Float[Tensor, "n a b"]) -> Float[Tensor, "n a b"]:
+    """X ← (α + β·XXᵀ + γ·(XXᵀ)²) X."""
+    a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = states @ states.mT
         states = a * states + (b * gram + c * gram @ gram) @ states
-    states = states.to(matrices.dtype)
-    return states.mT if is_tall else states
+    return states
+
+
+def _iterate_small_side(states: Float[Tensor, "n a b"]) -> Float[Tensor, "n a b"]:
+    """The same, as one a × a factor of all steps: its parts and the Gram matrices commute."""
+    a, b, c = _COEFFICIENTS
+    gram = states @ states.mT
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor = identity.expand_as(gram)
+    for step in range(_ITERATIONS):
+        part = a * identity + b * gram + c * gram @ gram
+        factor = part @ factor if step else part
+        if step < _ITERATIONS - 1:
+            gram = part @ gram @ part
+    return factor @ states
