@@ -1,5 +1,7 @@
 """The Gaussian decoder: starts as the image decoder, and puts one Gaussian on every pixel's ray."""
 
+import math
+
 import pytest
 import torch
 from diffusers import AutoencoderKLMochi
@@ -96,13 +98,16 @@ def test_inverse_depth_is_linear_between_far_and_near(decoder):
     torch.testing.assert_close(inverse, 0.1 + share * (2 - 0.1), rtol=1e-4, atol=1e-4)
 
 
-def test_a_gaussian_is_as_wide_as_its_pixel_at_its_depth(decoder):
+@pytest.mark.parametrize(("raw_scale", "own_pixels"), [(0.0, 0.6), (-1e4, 0.06), (1e4, 6.0)])
+def test_a_gaussian_is_as_wide_as_its_pixel_at_its_depth(decoder, raw_scale, own_pixels):
     cameras, raw = some_cameras(), torch.zeros(1, 3, 12, HEIGHT, WIDTH)
+    raw[:, :, 2:5] = raw_scale
     raw[:, :, 5] = 1.0
     raw[:, 1, 0] = -2.0
     (gaussians,) = decoder.activate(raw, *arguments(cameras))
     depths = decoder.depths_along_rays(raw)[0].flatten()[:, None]
-    expected = (0.6 * depths / 40.0).expand(-1, 3)  # focal length 40
+    pixels = math.hypot(own_pixels, 0.45)  # its own width, and the smoothing's
+    expected = (pixels * depths / 40.0).expand(-1, 3)  # focal length 40
     torch.testing.assert_close(gaussians.scales, expected)
 
 
@@ -236,6 +241,8 @@ def test_of_an_autoencoder_that_expands_time_the_last_frame_is_taken():
 def test_rejects_bad_settings():
     with pytest.raises(ValueError, match="0 < near < far"):
         GaussianDecoder(near=3.0, far=2.0)
+    with pytest.raises(ValueError, match="smoothing must be a number of at least 0, got -1"):
+        GaussianDecoder(smoothing=-1.0)
     with pytest.raises(ValueError, match="divide the trunk's width 32, got 24"):
         GaussianDecoder(
             block_out_channels=(32,) * 4, layers_per_block=(0,) * 5, attention_head_dim=24

@@ -35,6 +35,9 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         num_attention_layers (`int`): Attention layers over all views.
         attention_head_dim (`int`): Width of an attention head.
         near, far (`float`): Range of depth along the ray, in scene units.
+        smoothing (`float`): Pixels by which every Gaussian is blurred, in all directions: the 3D
+            smoothing filter of Mip-Splatting (Yu et al. 2024), for the view it comes from. Without
+            it, what the rasteriser's own blur covers opens into gaps in larger pictures.
         latents_mean, latents_std (`tuple`), scaling_factor (`float`): The autoencoder's statistics,
             which undo the normalisation of the latents.
     """
@@ -51,6 +54,7 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         attention_head_dim: int = 64,
         near: float = 0.2,
         far: float = 20.0,
+        smoothing: float = 0.45,
         latents_mean: tuple[float, ...] | list[float] = (0.0,) * 12,
         latents_std: tuple[float, ...] | list[float] = (1.0,) * 12,
         scaling_factor: float = 1.0,
@@ -58,6 +62,8 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         super().__init__()
         if not 0 < near < far:
             raise ValueError(f"expected 0 < near < far, got near={near} and far={far}")
+        if not (math.isfinite(smoothing) and smoothing >= 0):
+            raise ValueError(f"smoothing must be a number of at least 0, got {smoothing}")
         width = block_out_channels[-1]
         if width % attention_head_dim:
             raise ValueError(
@@ -198,8 +204,10 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
     ) -> Gaussians:
         depths = self.depths_along_rays(raw)[..., None]
         _, opacities, scales, quats, colors = raw.movedim(1, -1).split(_HEAD_CHANNELS, dim=-1)
-        # At zero a Gaussian is as wide as six tenths of a pixel; the range is a factor of ten.
-        sizes = 0.6 * torch.exp(math.log(10) * torch.tanh(scales)) * pixel[:, None, None, None]
+        # At zero six tenths of a pixel; the range is a factor of ten. Blurs add by their squares.
+        sizes = 0.6 * torch.exp(math.log(10) * torch.tanh(scales))
+        sizes = torch.sqrt(sizes.square() + self.config["smoothing"] ** 2)
+        sizes = sizes * pixel[:, None, None, None]
         local = F.normalize(quats, dim=-1)
         turned = multiply_quats(_quats_of_rotations(viewmats[:, :3, :3].mT)[:, None, None], local)
         return Gaussians(
