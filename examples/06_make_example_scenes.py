@@ -1,7 +1,7 @@
 """Make the scenes that the page opens with, before any sampling: `examples/scenes/`.
 
     python examples/06_make_example_scenes.py
-    python examples/06_make_example_scenes.py --only 2-lighthouse --seed 12
+    python examples/06_make_example_scenes.py --only 1-lighthouse --seed 12
 
 The first by name is what a visitor sees first. A scene of 73,728 Gaussians takes about 1.3 MB.
 """
@@ -18,19 +18,23 @@ from videorfsplat.ui.sampling import sample
 SCENES = Path(__file__).resolve().parent / "scenes"
 
 PROMPTS = {
-    "1-pine-tree": (
+    "1-lighthouse": (
+        1,
+        "a white lighthouse with red stripes on a green meadow in daylight, the camera rises",
+    ),
+    "2-mushroom": (
+        1,
+        "a red mushroom with white spots on a green meadow in daylight, "
+        "the camera slides to the right",
+    ),
+    "3-pine-tree": (
         1,
         "a green pine tree in the snow at dawn, with mountains in the distance, the camera rises",
     ),
-    "2-lighthouse": (
+    "4-castle": (
         1,
-        "a white lighthouse with red stripes by a lake at sunset, the camera moves closer",
+        "a pink castle with blue roofs in the snow at dawn, the camera orbits to the left",
     ),
-    "3-sailboat": (
-        1,
-        "a white sailboat with red sails on a lake in daylight, the camera moves closer",
-    ),
-    "4-tent": (1, "a blue tent in the sand at sunset, the camera slides to the left"),
 }
 """Seed and sentence by the name of the folder."""
 
