@@ -296,8 +296,8 @@ def test_exact_velocity_recovers_data_and_predicts_it_at_every_step(
 @pytest.mark.parametrize("pose_offset", [0.3, -0.3])
 def test_the_model_is_told_the_timetable(pipeline, calls, pose_offset):
     run(pipeline, pose_offset=pose_offset, num_inference_steps=5, **UNGUIDED)
-    shift = pipeline.scheduler.config.shift
-    table = timetable(5, pose_offset, shift=shift)
+    shift, pose_shift = pipeline.scheduler.config.shift, pipeline.pose_scheduler.config.shift
+    table = timetable(5, pose_offset, shift=shift, pose_shift=pose_shift)
     assert table == pipeline.make_timetable(5, pose_offset)
     told = [(float(call.timestep[0]), float(call.pose_timestep[0])) for call in calls]
     expected = [(1000 - 1000 * t_image, 1000 - 1000 * t_pose) for t_image, t_pose in table.pairs]
@@ -325,23 +325,25 @@ def test_a_finished_stream_does_not_change(pipeline, pose_offset):
     assert torch.equal(getattr(states[-1], f"predicted_{ahead}"), finished[0])
 
 
-@pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_synchronous_run_is_plain_euler_with_plain_guidance(pipeline, shift):
+@pytest.mark.parametrize(("shift", "pose_shift"), [(1.0, 1.0), (3.0, 3.0), (3.0, 8.0)])
+def test_synchronous_run_is_plain_euler_with_plain_guidance(pipeline, shift, pose_shift):
     pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=shift, invert_sigmas=True)
+    pipeline.pose_scheduler = FlowMatchEulerDiscreteScheduler(shift=pose_shift, invert_sigmas=True)
     text = pipeline.encode_prompt(PROMPT)
     generator = seeded()
     latents = pipeline.prepare_latents(1, HEIGHT, WIDTH, generator)
     poses = pipeline.prepare_pose_latents(1, HEIGHT, WIDTH, generator)
-    times = [shift * t / (1 + (shift - 1) * t) for t in (1.0, 0.75, 0.5, 0.25, 0.0)]
-    for t, next_t in itertools.pairwise(times):
-        told = torch.tensor([1000 - 1000 * t])
+    clock = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0], dtype=torch.float64)
+    image, pose = (s * clock / (1 + (s - 1) * clock) for s in (shift, pose_shift))
+    for step in range(4):
+        told = [1000 - 1000 * t[step : step + 1].float() for t in (image, pose)]
         with torch.no_grad():
             (v, p), (v0, p0) = (
-                pipeline.transformer(latents, poses, embeds, told, told, mask, return_dict=False)
+                pipeline.transformer(latents, poses, embeds, *told, mask, return_dict=False)
                 for embeds, mask in (text[:2], text[2:])
             )
-        latents = latents + (t - next_t) * (v0 + 3 * (v - v0))
-        poses = poses + (t - next_t) * (p0 + 2 * (p - p0))
+        latents = latents + float(image[step] - image[step + 1]) * (v0 + 3 * (v - v0))
+        poses = poses + float(pose[step] - pose[step + 1]) * (p0 + 2 * (p - p0))
     scales = {**GUIDED, "camera_guidance_scale": 1.0}
     output = run(pipeline, pose_offset=0.0, **scales)
     torch.testing.assert_close(output.latents, latents, **BATCH_TOLERANCE)
@@ -349,6 +351,7 @@ def test_synchronous_run_is_plain_euler_with_plain_guidance(pipeline, shift):
 
 
 def test_asynchronous_timetable_with_equal_times_is_synchronous(pipeline):
+    pipeline.pose_scheduler = pipeline.scheduler
     equal = Timetable(tuple((t, t) for t, _ in pipeline.make_timetable(4, 0.4).pairs))
     assert_equal_outputs(run(pipeline, timetable=equal), run(pipeline, pose_offset=0.0))
     ahead = run(pipeline, pose_offset=0.4)
