@@ -46,6 +46,8 @@ class Timetable:
     """
 
     pairs: tuple[tuple[float, float], ...]
+    pose_offset: float | None = None
+    """δ of the clocks that the pairs come from; shifts hide it in the noise levels."""
 
     def __post_init__(self) -> None:
         if len(self.pairs) < 2:
@@ -130,7 +132,8 @@ def timetable(
     fast = [max(round(t - abs(pose_offset), TIME_DECIMALS), 0.0) for t in slow]
     fast[0] = 1.0
     image, pose = (slow, fast) if pose_offset >= 0 else (fast, slow)
-    return Timetable(tuple(zip(_shifted(image, shift), _shifted(pose, pose_shift), strict=True)))
+    pairs = tuple(zip(_shifted(image, shift), _shifted(pose, pose_shift), strict=True))
+    return Timetable(pairs, pose_offset)
 
 
 def given_cameras_timetable(

@@ -57,6 +57,9 @@ def test_says_in_words_who_is_ahead():
     assert "cameras ahead by 0.20" in describe_timetable(timetable(20, 0.2))
     assert "images ahead by 0.30" in describe_timetable(timetable(20, -0.3))
     assert "together" in describe_timetable(timetable(20, 0.0))
+    shifts = {"shift": 7.7, "pose_shift": 34.5}
+    assert "images ahead by 0.30" in describe_timetable(timetable(20, -0.3, **shifts))
+    assert "together" in describe_timetable(timetable(20, 0.0, **shifts))
     assert "given" in describe_timetable(given_cameras_timetable(20))
     words = describe_timetable(timetable(10, 0.2), 5)
     assert "After step 5: images at 0.50, cameras at 0.30" in words

@@ -50,7 +50,9 @@ def timetable_svg(table: Timetable, steps_done: int | None = None) -> str:
 
 def describe_timetable(table: Timetable, steps_done: int | None = None) -> str:
     """The picture in words."""
-    lead = max((pair[0] - pair[1] for pair in table.pairs), key=abs)
+    lead = table.pose_offset
+    if lead is None:
+        lead = max((pair[0] - pair[1] for pair in table.pairs), key=abs)
     who = "cameras" if lead > 0 else "images"
     order = "images and cameras together" if lead == 0 else f"{who} ahead by {abs(lead):.2f}"
     steps = table.num_inference_steps
