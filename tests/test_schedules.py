@@ -149,3 +149,15 @@ def test_rejects_bad_arguments(arguments, message):
 def test_rejects_pairs_that_are_no_timetable(pairs, message):
     with pytest.raises(ValueError, match=message):
         Timetable(pairs)
+
+
+@given(st.integers(1, 60), st.floats(-0.9, 0.9), st.floats(1.0, 40.0), st.floats(1.0, 40.0))
+def test_clocks_are_the_timetable_without_shifts(steps, pose_offset, shift, pose_shift):
+    table = timetable(steps, pose_offset, shift=shift, pose_shift=pose_shift)
+    assert table.clocks == timetable(steps, pose_offset).pairs
+    assert given_cameras_timetable(steps, shift=shift).clocks == given_cameras_timetable(steps).pairs
+
+
+def test_rejects_clocks_of_another_length():
+    with pytest.raises(ValueError, match="2 pairs have 3 clocks"):
+        Timetable(((1.0, 1.0), (0.0, 0.0)), ((1.0, 1.0), (0.5, 0.5), (0.0, 0.0)))

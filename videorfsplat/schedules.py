@@ -42,14 +42,19 @@ class Timetable:
 
     Raises:
         ValueError: if there are fewer than two pairs, a time is not in [0, 1] or rises, a step
-            moves neither stream, or the last pair is not (0, 0).
+            moves neither stream, the last pair is not (0, 0), or there are not as many clocks.
     """
 
     pairs: tuple[tuple[float, float], ...]
-    pose_offset: float | None = None
-    """δ of the clocks that the pairs come from; shifts hide it in the noise levels."""
+    clocks: tuple[tuple[float, float], ...] = ()
+    """What both clocks show at each pair: the noise levels before the streams' shifts, as far
+    apart as δ says. Without shifts they are the pairs themselves."""
 
     def __post_init__(self) -> None:
+        if not self.clocks:
+            object.__setattr__(self, "clocks", self.pairs)
+        if len(self.clocks) != len(self.pairs):
+            raise ValueError(f"{len(self.pairs)} pairs have {len(self.clocks)} clocks")
         if len(self.pairs) < 2:
             raise ValueError(f"a timetable needs at least two pairs, got {len(self.pairs)}")
         for pair in self.pairs:
@@ -126,28 +131,30 @@ def timetable(
         ValueError: if an argument is out of range.
     """
     check_pose_offset(pose_offset)
-    check_shift(shift)
-    check_shift(pose_shift)
     slow = base_times(num_inference_steps, base)
     fast = [max(round(t - abs(pose_offset), TIME_DECIMALS), 0.0) for t in slow]
     fast[0] = 1.0
     image, pose = (slow, fast) if pose_offset >= 0 else (fast, slow)
     pairs = tuple(zip(_shifted(image, shift), _shifted(pose, pose_shift), strict=True))
-    return Timetable(pairs, pose_offset)
+    return Timetable(pairs, tuple(zip(image, pose, strict=True)))
 
 
 def given_cameras_timetable(
     num_inference_steps: int, *, base: str | Sequence[float] = "linear", shift: float = 1.0
 ) -> Timetable:
     """Cameras are known: t_pose = 0 throughout. Arguments as in `timetable`."""
-    return Timetable(tuple((t, 0.0) for t in base_times(num_inference_steps, base, shift)))
+    clock = base_times(num_inference_steps, base)
+    pairs = tuple((t, 0.0) for t in _shifted(clock, shift))
+    return Timetable(pairs, tuple((t, 0.0) for t in clock))
 
 
 def given_images_timetable(
     num_inference_steps: int, *, base: str | Sequence[float] = "linear", shift: float = 1.0
 ) -> Timetable:
     """Views are known: t_image = 0 throughout. Arguments as in `timetable`."""
-    return Timetable(tuple((0.0, t) for t in base_times(num_inference_steps, base, shift)))
+    clock = base_times(num_inference_steps, base)
+    pairs = tuple((0.0, t) for t in _shifted(clock, shift))
+    return Timetable(pairs, tuple((0.0, t) for t in clock))
 
 
 def check_pose_offset(pose_offset: float) -> None:
@@ -180,7 +187,6 @@ def base_times(
     """
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be at least 1, got {num_inference_steps}")
-    check_shift(shift)
     if base == "linear":
         times = [1.0 - k / num_inference_steps for k in range(num_inference_steps + 1)]
     elif base == "linear-quadratic":
@@ -193,6 +199,7 @@ def base_times(
 
 
 def _shifted(times: Sequence[float], shift: float) -> list[float]:
+    check_shift(shift)
     return [round(shift * t / (1.0 + (shift - 1.0) * t), TIME_DECIMALS) for t in times]
 
 

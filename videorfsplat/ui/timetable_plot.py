@@ -1,7 +1,8 @@
-"""A picture of a timetable: the path of a run through the square of both noise levels.
+"""A picture of a timetable: the path of a run through the square of both streams' clocks.
 
 Images go from noise (left) to clean (right), cameras from noise (bottom) to clean (top): above the
-diagonal cameras are ahead, below it images are.
+diagonal cameras are ahead, below it images are. Clocks rather than noise levels, which a model's
+shifts would press into one corner.
 """
 
 from videorfsplat.schedules import Timetable
@@ -25,7 +26,7 @@ def timetable_svg(table: Timetable, steps_done: int | None = None) -> str:
     last = table.num_inference_steps
     if steps_done is not None and not 0 <= steps_done <= last:
         raise ValueError(f"steps_done must lie in [0, {last}], got {steps_done}")
-    points = [_point(*pair) for pair in table.pairs]
+    points = [_point(*pair) for pair in table.clocks]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     walked = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[: (steps_done or 0) + 1])
     dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"/>' for x, y in points)
@@ -50,9 +51,7 @@ def timetable_svg(table: Timetable, steps_done: int | None = None) -> str:
 
 def describe_timetable(table: Timetable, steps_done: int | None = None) -> str:
     """The picture in words."""
-    lead = table.pose_offset
-    if lead is None:
-        lead = max((pair[0] - pair[1] for pair in table.pairs), key=abs)
+    lead = max((t_image - t_pose for t_image, t_pose in table.clocks), key=abs)
     who = "cameras" if lead > 0 else "images"
     order = "images and cameras together" if lead == 0 else f"{who} ahead by {abs(lead):.2f}"
     steps = table.num_inference_steps
@@ -62,7 +61,8 @@ def describe_timetable(table: Timetable, steps_done: int | None = None) -> str:
     if steps_done is None:
         return text
     t_image, t_pose = table.pairs[steps_done]
-    return f"{text}. After step {steps_done}: images at {t_image:.2f}, cameras at {t_pose:.2f}"
+    levels = f"noise of the images {t_image:.2f}, of the cameras {t_pose:.2f}"
+    return f"{text}. After step {steps_done}: {levels}"
 
 
 def _point(t_image: float, t_pose: float) -> tuple[float, float]:
