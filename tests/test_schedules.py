@@ -155,7 +155,9 @@ def test_rejects_pairs_that_are_no_timetable(pairs, message):
 def test_clocks_are_the_timetable_without_shifts(steps, pose_offset, shift, pose_shift):
     table = timetable(steps, pose_offset, shift=shift, pose_shift=pose_shift)
     assert table.clocks == timetable(steps, pose_offset).pairs
-    assert given_cameras_timetable(steps, shift=shift).clocks == given_cameras_timetable(steps).pairs
+    assert (
+        given_cameras_timetable(steps, shift=shift).clocks == given_cameras_timetable(steps).pairs
+    )
 
 
 def test_rejects_clocks_of_another_length():

@@ -1,5 +1,8 @@
 """The model in the background."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,3 +44,48 @@ def test_a_damaged_model_fails_when_it_is_asked_for(model_folder, tmp_path):
     with pytest.raises(ValueError, match="cannot load the model"):
         host.pipeline()
     assert not host.is_ready
+
+
+def test_computes_in_one_thread_whoever_asks(model_folder):
+    host = ModelHost(str(model_folder), "cpu")
+
+    def threads():
+        for _ in range(3):
+            yield threading.get_ident()
+
+    asked = {*host.stream(threads()), host.run(threading.get_ident)}
+    with ThreadPoolExecutor(1) as other:
+        asked |= other.submit(lambda: set(host.stream(threads()))).result()
+    assert len(asked) == 1
+    assert threading.get_ident() not in asked
+
+
+def test_a_stream_that_is_closed_closes_what_it_came_from(model_folder):
+    closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    items = ModelHost(str(model_folder), "cpu").stream(endless())
+    assert next(items) == 1
+    items.close()
+    assert closed.is_set()
+
+
+def test_failures_in_the_thread_reach_whoever_asked(model_folder):
+    host = ModelHost(str(model_folder), "cpu")
+
+    def failing():
+        yield 1
+        raise ValueError("no more")
+
+    items = host.stream(failing())
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(items)
+    with pytest.raises(ZeroDivisionError):
+        host.run(lambda: 1 / 0)

@@ -376,6 +376,30 @@ def test_draws_only_while_something_changes(viewer):
     assert viewer.frames_drawn() > still
 
 
+def test_leaves_the_processor_alone_while_nothing_moves_and_answers_the_next_key(viewer):
+    """A page that computes beside it would have to wait for a loop at the display's pace.
+
+    Without a scene, as during a run: with one the engine has a loop of its own.
+    """
+    viewer.send("cameras", cameras=f"{viewer.site}/cloud.json")
+    viewer.wait_for("pose")
+    count_beats = """() => new Promise((resolve) => {
+        const { contentWindow } = document.querySelector('#viewer');
+        const ask = contentWindow.requestAnimationFrame;
+        let beats = 0;
+        contentWindow.requestAnimationFrame = (done) => (beats++, ask.call(contentWindow, done));
+        setTimeout(() => {
+            contentWindow.requestAnimationFrame = ask;
+            resolve(beats);
+        }, 500);
+    })"""
+    assert any(viewer.page.evaluate(count_beats) == 0 for _ in range(20))
+    before = viewer.pose()
+    viewer.surface.focus()
+    viewer.page.keyboard.press("ArrowLeft", delay=200)
+    assert viewer.pose()["transform"] != before["transform"]
+
+
 def test_steps_instead_of_gliding_for_people_who_want_no_motion(open_page, site):
     page = open_page(f"?content={site}/axes.ply&cameras={site}/cloud.json", reduced_motion="reduce")
     expect(page.get_by_text("120 splats")).to_be_visible(timeout=TIMEOUT_MS)

@@ -158,7 +158,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         from videorfsplat.ui.downloads import make_download
 
         with errors_in_words("No file"):
-            return _file(make_download(events.kept(name), file_name, axes))
+            return _file(events.host.run(make_download, events.kept(name), file_name, axes))
 
     def film(name: str, path: str = "") -> File:
         """A film of a generated scene.
@@ -170,7 +170,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         from videorfsplat.ui.downloads import make_film
 
         with errors_in_words("No film"):
-            return _file(make_film(events.kept(name), path or None))
+            return _file(events.host.run(make_film, events.kept(name), path or None))
 
     def timetable(num_inference_steps: int = 24, pose_offset: float = 0.2) -> list[dict]:
         """The noise levels of images and cameras before and after every step.

@@ -1,7 +1,7 @@
 """The files that a scene can be had in: what they are, and making them."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -110,7 +110,7 @@ def film_player(path: Path) -> str:
     )
 
 
-def downloads_list(folder: Path, axes: Axes = "opencv") -> Iterator[str]:
+def downloads_list(folder: Path, axes: Axes = "opencv") -> Generator[str]:
     """Make all downloads in turn; after each, the list as HTML so far."""
     made: dict[str, Path] = {}
     for download in DOWNLOADS:

@@ -1,11 +1,13 @@
-"""The one model of the page, loaded in the background while the page opens."""
+"""The one model of the page, and the one thread that computes."""
 
 import json
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from videorfsplat.generation_settings import find_model
 from videorfsplat.rendering.kernel_compilation import start_compiling
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 # A tokenizer made for the training captions is this small; T5's own has 32,000 entries.
 _CAPTION_TOKENIZER_SIZE = 10_000
+
+_END: Any = object()
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,11 @@ class ModelFacts:
 
 
 class ModelHost:
-    """Loads a model once, in a thread of its own.
+    """Loads a model once, in the background, and computes with it in one thread.
+
+    OpenMP keeps a team of helpers for every thread that ever computed. Once there are more of them
+    than cores, libgomp's helpers sleep between two operations instead of being at hand, and a run
+    took 1.7 times as long: so whatever uses torch on large arrays goes through `run` or `stream`.
 
     Args:
         model: `mini`, the folder of a saved pipeline, or a hub id.
@@ -49,7 +59,7 @@ class ModelHost:
         self.model = model
         self._device = device
         self._source = find_model(model)
-        self._executor = ThreadPoolExecutor(1, "model")
+        self._thread = ThreadPoolExecutor(1, "model")
         self._lock = Lock()
         self._loading: Future[VideoRFSplatPipeline] | None = None
 
@@ -57,7 +67,7 @@ class ModelHost:
         """Begin to load, if nobody did."""
         with self._lock:
             if self._loading is None:
-                self._loading = self._executor.submit(self._load)
+                self._loading = self._thread.submit(self._load)
             return self._loading
 
     @property
@@ -73,6 +83,21 @@ class ModelHost:
             ValueError: if it cannot be loaded.
         """
         return self.start().result()
+
+    def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What the function returns, or raises, in the thread that computes."""
+        return self._thread.submit(copy_context().run, function, *arguments).result()
+
+    def stream(self, items: Generator[T]) -> Iterator[T]:
+        """The items, of which each is computed in the thread that computes.
+
+        Other work may come between two items. Closing the iterator closes `items`.
+        """
+        try:
+            while (item := self.run(lambda: next(items, _END))) is not _END:
+                yield item
+        finally:
+            self.run(items.close)
 
     def facts(self) -> ModelFacts:
         """About the model; waits until it is loaded."""

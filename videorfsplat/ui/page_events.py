@@ -4,9 +4,10 @@ The heavy modules are imported where they are first needed, so that the page ope
 """
 
 import html
+import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,9 @@ from videorfsplat.ui.status_card import format_seconds, message_card, progress_c
 from videorfsplat.ui.timetable_plot import timetable_svg
 from videorfsplat.ui.words_for_errors import errors_in_words
 from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
+
+UPDATE_SECONDS = 0.4
+"""Steps that follow each other faster than this are not all shown."""
 
 SKIP: Any = gr.skip()
 """Leaves a component as it is."""
@@ -78,14 +82,20 @@ class PageEvents:
         self.host, self.files = host, files
         self.examples = {example.folder.name: example for example in examples}
 
-        def sample(settings: GenerationSettings, folder: Path) -> Iterator[SamplingStep | Path]:
+        def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
             from videorfsplat.ui import sampling
 
             yield from sampling.sample(host.pipeline(), settings, folder)
 
-        self.sample = with_gpu(
+        self._sample = with_gpu(
             sample, lambda settings, folder: gpu_seconds(settings.num_inference_steps)
         )
+
+    def sample(self, settings: GenerationSettings, folder: Path) -> Iterator[SamplingStep | Path]:
+        """A run: every step, then the folder with the scene."""
+        # Before the run enters the thread in which the model would be loaded.
+        self.host.start()
+        return self.host.stream(self._sample(settings, folder))
 
     # The page opens --------------------------------------------------------------------------
 
@@ -187,7 +197,11 @@ class PageEvents:
         words = wait_in_words(settings.num_inference_steps)
         waiting = message_card("In line…", words, state="busy")
         result = Result(
-            timetable=self._timetable_of(settings), frames=NO_FRAMES, record="", downloads=""
+            timetable=self._timetable_of(settings),
+            frames=NO_FRAMES,
+            frustums=None,
+            record="",
+            downloads="",
         )
         return settings.to_dict(), settings.seed, *_working(waiting), *result
 
@@ -258,14 +272,14 @@ class PageEvents:
             return
         from videorfsplat.ui.downloads import downloads_list
 
-        yield from downloads_list(folder, axes)
+        yield from self.host.stream(downloads_list(folder, axes))
 
     def make_film(self, scene: str | None, path: str) -> str:
         """A film along a path, as HTML."""
         from videorfsplat.ui.downloads import film_player, make_film
 
         with errors_in_words("No film"):
-            return film_player(make_film(self.kept(scene), path or None))
+            return film_player(self.host.run(make_film, self.kept(scene), path or None))
 
     def share(self, scene: str | None, *values: Any) -> str:
         """A link to the shown scene, or to the fields if there is none, as HTML."""
@@ -285,7 +299,7 @@ class PageEvents:
         settings = GenerationSettings.from_dict(chosen)
         start = time.perf_counter()
         yield *Activity(status=self._starting()), *Result()
-        for item in self.sample(settings, self.files.new()):
+        for item in _worth_showing(self.sample(settings, self.files.new())):
             if isinstance(item, SamplingStep):
                 yield *Activity(status=progress_card(item)), *self._step(settings, item)
                 continue
@@ -331,16 +345,16 @@ class PageEvents:
         result = Result(timetable=self._timetable_of(settings, step.index + 1))
         if step.preview is None:
             return result
+        # The viewer shows where the cameras are; the plot would cost a tenth of a run more.
         return result._replace(
             viewer=show_cameras_messages(step.preview.cameras),
             frames=frame_strip(step.preview.frames),
-            frustums=frustum_figure(step.preview.cameras),
         )
 
     def _run_side(
         self, settings: GenerationSettings, index: int, name: str
     ) -> Iterator[tuple[Any, ...]]:
-        for item in self.sample(settings, self.files.new()):
+        for item in _worth_showing(self.sample(settings, self.files.new())):
             if isinstance(item, SamplingStep):
                 card, result = progress_card(item, name), self._step(settings, item)
             else:
@@ -367,6 +381,21 @@ class PageEvents:
         folder = self.files.new()
         shutil.copytree(example.folder, folder, dirs_exist_ok=True)
         return self._show(folder)
+
+
+def _worth_showing(run: Iterator[SamplingStep | Path]) -> Iterator[SamplingStep | Path]:
+    """The run without steps that come so soon after another that nobody would see both.
+
+    Where page and browser share a processor, the model waits for every update of the page.
+    """
+    shown = -math.inf
+    for item in run:
+        now = time.perf_counter()
+        is_hurried = isinstance(item, SamplingStep) and item.preview is None and not item.is_last
+        if is_hurried and now - shown < UPDATE_SECONDS:
+            continue
+        shown = now
+        yield item
 
 
 def _with_failures_told(

@@ -29,3 +29,8 @@ class SamplingStep:
     """Until the last step, at the pace so far."""
     preview: Preview | None = None
     """In some steps only: previews take time as well."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step follows."""
+        return self.index + 1 == self.num_inference_steps

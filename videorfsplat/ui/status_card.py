@@ -50,7 +50,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def _time_left(step: SamplingStep) -> str:
-    if step.index + 1 == step.num_inference_steps:
+    if step.is_last:
         return "making the scene…"
     return f"about {format_seconds(step.seconds_left)} left"
 

@@ -8,6 +8,7 @@ import { FrameCompare } from './compare.ts';
 import { html } from './dom.ts';
 import { download } from './download.ts';
 import { asViewerError, ViewerError } from './errors.ts';
+import { FrameLoop } from './frame_loop.ts';
 import { FrustumOverlay } from './frustums.ts';
 import {
     fovOnCanvas,
@@ -52,8 +53,16 @@ import { Toolbar } from './toolbar.ts';
 
 declare const VIEWER_VERSION: string;
 
-/** Steps longer than this, after the tab slept, would throw the view around. */
-const MAX_STEP_SECONDS = 0.1;
+/** Hands on the viewer; any of them may move something. */
+const HAND_EVENTS = [
+    'pointerdown',
+    'pointermove',
+    'pointerup',
+    'wheel',
+    'keydown',
+    'keyup',
+    'input',
+];
 const CLICK_REACH = 9;
 const TOUCH_REACH = 20;
 
@@ -74,6 +83,7 @@ export class ViewerApp implements Commands {
     readonly #navigation = new Navigation(() => this.#reportPlayback());
     readonly #rig = this.#navigation.rig;
     readonly #resolution = new ResolutionGovernor();
+    readonly #loop = new FrameLoop((time, seconds) => this.#frame(time, seconds));
     readonly #input: SurfaceInput;
     readonly #frustums = new FrustumOverlay();
     readonly #compare: FrameCompare;
@@ -95,7 +105,6 @@ export class ViewerApp implements Commands {
     #themeName: Theme = 'auto';
     #canvas: Size = { width: 1, height: 1 };
     #visible = true;
-    #time = 0;
     /** What the last frame showed, to draw and report only what changed. */
     #shown = '';
     #reported = '';
@@ -136,11 +145,11 @@ export class ViewerApp implements Commands {
         );
         this.#render();
         this.#greet();
-        requestAnimationFrame((time) => this.#frame(time));
     }
 
     /** Do what a message asks for. */
     receive(message: HostMessage): void {
+        this.#loop.wake();
         const handle = this.#handlers[message.type] as (message: HostMessage) => void;
         handle(message);
     }
@@ -530,17 +539,17 @@ export class ViewerApp implements Commands {
     // -----------------------------------------------------------------------------------------
     // Every frame
 
-    #frame(time: number): void {
-        requestAnimationFrame((next) => this.#frame(next));
-        const seconds = Math.min((time - this.#time) / 1000, MAX_STEP_SECONDS);
-        this.#time = time;
-        if (!this.#visible) return;
+    /** Whether anything moved. */
+    #frame(time: number, seconds: number): boolean {
+        if (!this.#visible) return false;
         this.#input.update(seconds);
         this.#navigation.advance(seconds);
-        this.#resolution.frame(time, this.#update());
+        const moved = this.#update();
+        this.#resolution.frame(time, moved);
         this.#stage?.setCoarse(this.#resolution.coarse);
         this.#reportSelection();
         this.#reportPose();
+        return moved;
     }
 
     /** Bring the screen up to date with the rig; whether anything changed. */
@@ -635,6 +644,10 @@ export class ViewerApp implements Commands {
     }
 
     #watch(): void {
+        for (const name of HAND_EVENTS) {
+            const options = { capture: true, passive: true };
+            this.#root.addEventListener(name, () => this.#loop.wake(), options);
+        }
         new ResizeObserver(() => {
             const { clientWidth, clientHeight } = this.#root;
             if (!clientWidth || !clientHeight) return;
@@ -655,6 +668,7 @@ export class ViewerApp implements Commands {
     }
 
     #render(): void {
+        this.#loop.wake();
         const state = this.#uiState();
         this.#toolbar.update(state);
         this.#timeline.update(state);
