@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import DistributedType, PartialState
@@ -32,26 +33,32 @@ POSE_STREAM = {
 }
 
 
-def save_mochi(folder: Path) -> None:
-    """A toy Mochi pipeline, saved by diffusers itself, its transformer in several shards."""
+def toy_mochi(**changed: Any) -> MochiTransformer3DModel:
+    """Mochi's transformer at toy size."""
     torch.manual_seed(0)
+    config: dict[str, Any] = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "num_layers": 4,
+        "pooled_projection_dim": 16,
+        "text_embed_dim": TEXT_WIDTH,
+        "time_embed_dim": 16,
+        "max_sequence_length": 12,
+    }
+    mochi = MochiTransformer3DModel(**config | changed).eval()
+    torch.nn.init.normal_(mochi.pos_frequencies)  # else zero, and places would not matter
+    return mochi
+
+
+def save_mochi(folder: Path, transformer: MochiTransformer3DModel | None = None) -> None:
+    """A toy Mochi pipeline, saved by diffusers itself, its transformer in several shards."""
     tokenizer = tiny_tokenizer()
-    transformer = MochiTransformer3DModel(
-        num_attention_heads=2,
-        attention_head_dim=16,
-        num_layers=4,
-        pooled_projection_dim=16,
-        text_embed_dim=TEXT_WIDTH,
-        time_embed_dim=16,
-        max_sequence_length=12,
-    )
-    torch.nn.init.normal_(transformer.pos_frequencies)
     pipeline = MochiPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
         vae=tiny_vae(),
         text_encoder=tiny_text_encoder(len(tokenizer)),
         tokenizer=tokenizer,
-        transformer=transformer,
+        transformer=transformer or toy_mochi(),
     )
     pipeline.save_pretrained(folder, max_shard_size="50KB")
 

@@ -6,44 +6,20 @@ import weakref
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, MochiPipeline, MochiTransformer3DModel
 from diffusers.models.attention_processor import MochiAttnProcessor2_0
+from full_size import POSE_STREAM, save_mochi, toy_mochi
 from safetensors.torch import load_file, save_file
-from tiny import TEXT_WIDTH, tiny_text_encoder, tiny_tokenizer, tiny_transformer, tiny_vae
+from tiny import TEXT_WIDTH, tiny_transformer
 
 from videorfsplat.models import published as published_module
 from videorfsplat.models.convert_mochi import convert_mochi
 
-POSE_STREAM = {
-    "pose_num_attention_heads": 2,
-    "pose_attention_head_dim": 8,
-    "pose_num_layers": 2,
-    "pose_pooled_projection_dim": 8,
-    "exchange_num_heads": 2,
-    "exchange_head_dim": 8,
-}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def tiny_mochi(**changed) -> MochiTransformer3DModel:
-    torch.manual_seed(0)
-    config = {
-        "num_attention_heads": 2,
-        "attention_head_dim": 16,
-        "num_layers": 4,
-        "pooled_projection_dim": 16,
-        "text_embed_dim": TEXT_WIDTH,
-        "time_embed_dim": 16,
-        "max_sequence_length": 12,
-    }
-    mochi = MochiTransformer3DModel(**{**config, **changed}).eval()
-    torch.nn.init.normal_(mochi.pos_frequencies)  # else zero, and places would not matter
-    return mochi
 
 
 @pytest.fixture
 def saved(tmp_path):
-    mochi = tiny_mochi()
+    mochi = toy_mochi()
     mochi.save_pretrained(tmp_path / "mochi")
     return mochi, tmp_path / "mochi"
 
@@ -86,7 +62,7 @@ def test_reads_the_transformer_of_a_whole_pipeline(saved, tmp_path):
 
 
 def test_takes_a_loaded_transformer():
-    mochi = tiny_mochi()
+    mochi = toy_mochi()
     model = convert_mochi(mochi, **POSE_STREAM)
     assert torch.equal(model.image_stream.proj_out.weight, mochi.proj_out.weight)
 
@@ -116,14 +92,14 @@ def test_rejects_superfluous_weights(saved):
 
 def test_rejects_another_kind_of_block():
     with pytest.raises(ValueError, match="activation_fn must be 'swiglu', got 'geglu'"):
-        convert_mochi(tiny_mochi(activation_fn="geglu"), **POSE_STREAM)
+        convert_mochi(toy_mochi(activation_fn="geglu"), **POSE_STREAM)
     with pytest.raises(ValueError, match="out_channels"):
-        convert_mochi(tiny_mochi(out_channels=24), **POSE_STREAM)
+        convert_mochi(toy_mochi(out_channels=24), **POSE_STREAM)
 
 
 def test_rejects_block_counts_that_do_not_divide():
     with pytest.raises(ValueError, match="multiple of pose_num_layers"):
-        convert_mochi(tiny_mochi(), **{**POSE_STREAM, "pose_num_layers": 3})
+        convert_mochi(toy_mochi(), **{**POSE_STREAM, "pose_num_layers": 3})
 
 
 # --- as published: a whole pipeline, in shards ----------------------------------------------------
@@ -133,16 +109,8 @@ def test_rejects_block_counts_that_do_not_divide():
 def published(tmp_path_factory):
     """A toy Mochi pipeline that diffusers saved itself, its transformer in several shards."""
     folder = tmp_path_factory.mktemp("published")
-    tokenizer = tiny_tokenizer()
-    mochi = tiny_mochi()
-    pipeline = MochiPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
-        vae=tiny_vae(),
-        text_encoder=tiny_text_encoder(len(tokenizer)),
-        tokenizer=tokenizer,
-        transformer=mochi,
-    )
-    pipeline.save_pretrained(folder, max_shard_size="50KB")
+    mochi = toy_mochi()
+    save_mochi(folder, mochi)
     assert len(list((folder / "transformer").glob("*.safetensors"))) > 3
     return folder, mochi
 
@@ -187,7 +155,7 @@ def test_weights_can_be_taken_in_half_precision(published):
 
 
 def test_a_variant_is_found_by_its_name(tmp_path):
-    mochi = tiny_mochi()
+    mochi = toy_mochi()
     mochi.to(torch.bfloat16).save_pretrained(tmp_path, variant="bf16", max_shard_size="50KB")
     with pytest.raises(ValueError, match="holds no weights"):
         convert_mochi(tmp_path, **POSE_STREAM)

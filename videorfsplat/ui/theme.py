@@ -1,5 +1,7 @@
 """The look of the page: system fonts and quiet neutrals; the views bring the colour."""
 
+from typing import Any
+
 import gradio as gr
 
 from videorfsplat.ui.page_files import read_asset
@@ -7,6 +9,37 @@ from videorfsplat.view_colors import VIEW_COLORS
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
+
+COLORS: dict[str, Any] = {
+    "body_background_fill": "var(--page-background)",
+    "body_text_color": "var(--page-text)",
+    "body_text_color_subdued": "var(--page-muted)",
+    "background_fill_primary": "var(--page-surface)",
+    "background_fill_secondary": "var(--page-background)",
+    "border_color_primary": "var(--page-border)",
+    "block_background_fill": "transparent",
+    "block_label_background_fill": "transparent",
+    "block_label_text_color": "var(--page-text)",
+    "block_title_text_color": "var(--page-text)",
+    "block_info_text_color": "var(--page-muted)",
+    "input_background_fill": "var(--page-surface)",
+    "input_border_color": "var(--page-border)",
+    "input_placeholder_color": "var(--page-muted)",
+    "button_primary_background_fill": "var(--page-strong)",
+    "button_primary_background_fill_hover": "var(--page-strong-hover)",
+    "button_primary_border_color": "var(--page-strong)",
+    "button_primary_border_color_hover": "var(--page-strong-hover)",
+    "button_primary_text_color": "var(--page-on-strong)",
+    "button_secondary_background_fill": "var(--page-surface)",
+    "button_secondary_background_fill_hover": "var(--page-hover)",
+    "button_secondary_border_color": "var(--page-border)",
+    "button_secondary_text_color": "var(--page-text)",
+    "slider_color": "var(--page-accent)",
+    "checkbox_background_color": "var(--page-surface)",
+    "checkbox_background_color_selected": "var(--page-accent)",
+    "link_text_color": "var(--page-accent)",
+}
+"""Gradio's colours, by its names for them; the style sheet decides what ours are in the dark."""
 
 
 def page_theme() -> gr.themes.Base:
@@ -19,69 +52,17 @@ def page_theme() -> gr.themes.Base:
         radius_size="md",
         text_size="md",
     )
-    surface, border = "var(--page-surface)", "var(--page-border)"
+    in_dark = {f"{name}_dark": color for name, color in COLORS.items()}
     return theme.set(
-        body_background_fill="var(--page-background)",
-        body_background_fill_dark="var(--page-background)",
-        body_text_color="var(--page-text)",
-        body_text_color_dark="var(--page-text)",
-        body_text_color_subdued="var(--page-muted)",
-        body_text_color_subdued_dark="var(--page-muted)",
-        background_fill_primary=surface,
-        background_fill_primary_dark=surface,
-        background_fill_secondary="var(--page-background)",
-        background_fill_secondary_dark="var(--page-background)",
-        border_color_primary=border,
-        border_color_primary_dark=border,
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
+        **COLORS,
+        **in_dark,
         block_border_width="0px",
         block_border_width_dark="0px",
         block_shadow="none",
-        block_label_background_fill="transparent",
-        block_label_background_fill_dark="transparent",
-        block_label_text_color="var(--page-text)",
-        block_label_text_color_dark="var(--page-text)",
-        block_title_text_color="var(--page-text)",
-        block_title_text_color_dark="var(--page-text)",
         block_title_text_weight="560",
-        block_info_text_color="var(--page-muted)",
-        block_info_text_color_dark="var(--page-muted)",
         block_padding="0px",
         layout_gap="16px",
-        input_background_fill=surface,
-        input_background_fill_dark=surface,
-        input_border_color=border,
-        input_border_color_dark=border,
         input_border_width="1px",
-        input_placeholder_color="var(--page-muted)",
-        input_placeholder_color_dark="var(--page-muted)",
-        button_primary_background_fill="var(--page-strong)",
-        button_primary_background_fill_dark="var(--page-strong)",
-        button_primary_background_fill_hover="var(--page-strong-hover)",
-        button_primary_background_fill_hover_dark="var(--page-strong-hover)",
-        button_primary_border_color="var(--page-strong)",
-        button_primary_border_color_dark="var(--page-strong)",
-        button_primary_border_color_hover="var(--page-strong-hover)",
-        button_primary_border_color_hover_dark="var(--page-strong-hover)",
-        button_primary_text_color="var(--page-on-strong)",
-        button_primary_text_color_dark="var(--page-on-strong)",
-        button_secondary_background_fill=surface,
-        button_secondary_background_fill_dark=surface,
-        button_secondary_background_fill_hover="var(--page-hover)",
-        button_secondary_background_fill_hover_dark="var(--page-hover)",
-        button_secondary_border_color=border,
-        button_secondary_border_color_dark=border,
-        button_secondary_text_color="var(--page-text)",
-        button_secondary_text_color_dark="var(--page-text)",
-        slider_color="var(--page-accent)",
-        slider_color_dark="var(--page-accent)",
-        checkbox_background_color=surface,
-        checkbox_background_color_dark=surface,
-        checkbox_background_color_selected="var(--page-accent)",
-        checkbox_background_color_selected_dark="var(--page-accent)",
-        link_text_color="var(--page-accent)",
-        link_text_color_dark="var(--page-accent)",
     )
 
 
