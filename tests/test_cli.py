@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import plyfile
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import NUM_VIEWS, tiny_pipeline
 
 from videorfsplat import generation_settings
@@ -59,9 +61,10 @@ def check_refused(capsys, *words: str | Path | int) -> str:
     except SystemExit as error:
         code = error.code
     printed = capsys.readouterr()
-    lines = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    # Bars of what was loaded before are drawn over one another, on lines of their own.
+    lines = [line for line in re.split(r"[\r\n]", printed.err) if line.strip() and "%|" not in line]
     assert (code, printed.out, len(lines)) == (2, "", 1), printed.err
-    assert "Traceback" not in printed.err
+    assert lines[0].startswith("error: ")
     return lines[0]
 
 
@@ -167,6 +170,8 @@ def test_settings_have_the_defaults_of_the_pipeline():
         ([""], "prompt must not be empty"),
         (["a" * 10_000], "got 10000"),
         (["a", "--guidance-scale", "nan"], "guidance_scale must be a finite number"),
+        (["a", "--pose-guidance-scale", "nan"], "pose_guidance_scale must be a finite number"),
+        (["a", "--camera-guidance-scale", "inf"], "camera_guidance_scale must be a finite number"),
         (["a", "--camera-guidance-scale", "-1"], "camera_guidance_scale must be at least 0"),
         (["a", "--pose-offset", "1.5"], "pose_offset must lie between -1 and 1"),
         (["a", "--pose-offset", "nan"], "pose_offset must be a finite number"),
@@ -200,6 +205,29 @@ def test_generate_refuses_corrupt_weights(model, tmp_path, capsys, part):
     words = ["generate", "a", "--output", tmp_path / "scene", "--model", broken]
     assert "cannot load the model" in check_refused(capsys, *words)
     assert not (tmp_path / "scene").exists()
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_generate_refuses_weights_that_are_missing_or_pickled(model, tmp_path, capsys, part):
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (weights,) = (broken / part).glob("*.safetensors")
+    name = "pytorch_model.bin" if part == "text_encoder" else "diffusion_pytorch_model.bin"
+    torch.save(load_file(weights), broken / part / name)
+    weights.unlink()
+    words = ["generate", "a", "--output", tmp_path / "scene", "--model", broken]
+    assert "cannot load the model" in check_refused(capsys, *words)
+    assert not (tmp_path / "scene").exists()
+
+
+def test_generate_refuses_folders_that_cannot_take_a_scene(model, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "transforms.json").write_text("{}")
+    words = ["generate", "a", "--model", model, "--output"]
+    assert "is a file" in check_refused(capsys, *words, tmp_path / "file" / "scene")
+    assert "would be lost" in check_refused(capsys, *words, tmp_path / "data")
+    assert (tmp_path / "data" / "transforms.json").read_text() == "{}"
 
 
 def test_generate_refuses_cameras_that_are_no_rotations(model, scene_folder, tmp_path, capsys):

@@ -118,6 +118,27 @@ def test_failure_while_replacing_is_noticed_by_the_next_reader(folder, monkeypat
     with pytest.raises(FileNotFoundError, match=r"not a scene folder: scene\.json is missing"):
         Scene.load(folder)
     assert os.listdir(folder.parent) == ["scene"]
+    monkeypatch.undo()
+    toy_scene(num_views=3).save(folder)
+    assert Scene.load(folder).cameras.num_views == 3
+    assert not (folder / "scene.unfinished").exists()
+
+
+@pytest.mark.parametrize("name", ["transforms.json", "scene.ply", "preview.mp4", "frames/000.png"])
+def test_leaves_a_folder_alone_that_is_no_scene(tmp_path, name):
+    theirs = tmp_path / "theirs" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    with pytest.raises(ValueError, match="is no scene folder, and its .* would be lost"):
+        toy_scene().save(tmp_path / "theirs")
+    assert theirs.read_text() == "theirs"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
+
+
+def test_refuses_a_folder_within_a_file(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="is a file, expected a folder"):
+        toy_scene().save(tmp_path / "file" / "a" / "scene")
 
 
 @pytest.mark.parametrize("record", [{"a": {1, 2}}, {"a": float("nan")}, {"tensor": torch.zeros(1)}])

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from videorfsplat import __version__
-from videorfsplat.commands import BAD_INPUT, chosen_word
+from videorfsplat.commands import BAD_INPUT, FAILED, chosen_word
 
 COMMANDS = {
     "generate": "make a 3D scene from a sentence",
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the program's name; those of this process if None.
 
     Returns:
-        The exit code: 0, or 2 if the input was refused.
+        The exit code: 0, 2 if the input was refused, or 1 if the work failed.
 
     Raises:
         SystemExit: after help, or if the words are not understood (2).
@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).debug("refused", exc_info=True)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -49,7 +49,7 @@ def load_pipeline(
     try:
         pipeline = VideoRFSplatPipeline.from_pretrained(source, dtype=getattr(torch, memory.dtype))
         if lora is not None:
-            pipeline.load_lora_weights(lora)
+            pipeline.load_lora_weights(lora, use_safetensors=True)
     # The libraries below agree on no exception for files that are damaged or do not fit.
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__

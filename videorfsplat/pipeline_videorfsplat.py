@@ -155,8 +155,10 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     ) -> "VideoRFSplatPipeline":
         """As the base class, in float32 unless a `dtype` is given, however the weights are stored.
 
-        Without this, transformers would load the text encoder in the precision of its file.
+        Without this, transformers would load the text encoder in the precision of its file. Weights
+        are read from safetensors only: a pickled file could run any code.
         """
+        kwargs.setdefault("use_safetensors", True)
         if "torch_dtype" not in kwargs:
             kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)

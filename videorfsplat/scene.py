@@ -24,7 +24,12 @@ from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.poses import save_npz, save_tum
 from videorfsplat.formats.splat_formats import SUFFIXES, save_splats
 from videorfsplat.formats.transforms_json import load_transforms, save_transforms
-from videorfsplat.formats.video import load_frames, save_frames, save_video
+from videorfsplat.formats.video import (
+    check_frames_folder,
+    load_frames,
+    save_frames,
+    save_video,
+)
 from videorfsplat.gaussians import Gaussians, prune_gaussians
 
 logger = logging.getLogger(__name__)
@@ -38,6 +43,8 @@ FRAMES_NAME = "frames"
 DEPTHS_NAME = "depths.safetensors"
 PREVIEW_NAME = "preview.mp4"
 RECORD_NAME = "scene.json"
+# Stands in for the record while a scene is replaced: the folder is ours, but no scene.
+_UNFINISHED_NAME = "scene.unfinished"
 
 POINT_OPACITY = 0.1
 """Gaussians less opaque than this are no points in GLB and COLMAP, where points have no opacity."""
@@ -82,11 +89,11 @@ class Scene:
         existing scene in it is replaced with its preview; other files in it are left alone.
 
         Raises:
-            ValueError: if a value is out of range, the record is not JSON, or `folder` is a file.
+            ValueError: if a value is out of range, the record is not JSON, or `folder` cannot take
+                a scene (`check_scene_folder`).
         """
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder} is a file, expected a folder")
+        check_scene_folder(folder)
         description = self._describe()
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -181,12 +188,36 @@ class Scene:
         (folder / RECORD_NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
+def check_scene_folder(folder: Path) -> None:
+    """Check that a scene can be saved there.
+
+    Raises:
+        ValueError: if `folder` is a file or lies in one, cannot be written to, or is no scene but
+            holds files of a scene's names, which would be lost.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{existing} is a file, expected a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing}: no permission to write there")
+    if (folder / RECORD_NAME).is_file() or (folder / _UNFINISHED_NAME).is_file():
+        return
+    names = (PLY_NAME, TRANSFORMS_NAME, FRAMES_NAME, DEPTHS_NAME, PREVIEW_NAME)
+    taken = [name for name in names if (folder / name).exists()]
+    if taken:
+        raise ValueError(
+            f"{folder} is no scene folder, and its {', '.join(taken)} would be lost: "
+            "choose another folder"
+        )
+
+
 def _publish(staging: Path, folder: Path) -> None:
     """Move the finished files to their place."""
     if not folder.exists():
         os.replace(staging, folder)
         return
     # Without its scene.json the folder is no scene, so nobody reads a mixture of old and new.
+    (folder / _UNFINISHED_NAME).touch()
     (folder / RECORD_NAME).unlink(missing_ok=True)
     for name in (DEPTHS_NAME, PREVIEW_NAME):
         (folder / name).unlink(missing_ok=True)
@@ -196,6 +227,7 @@ def _publish(staging: Path, folder: Path) -> None:
     for file in sorted(files, key=lambda path: path == Path(RECORD_NAME)):
         (folder / file).parent.mkdir(exist_ok=True)
         os.replace(staging / file, folder / file)
+    (folder / _UNFINISHED_NAME).unlink()
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -249,6 +281,7 @@ def _export_tum(scene: Scene, path: Path, axes: Axes) -> None:
 
 def _export_colmap(scene: Scene, folder: Path, axes: Axes) -> None:
     """The layout that COLMAP, nerfstudio and 3DGS's trainer expect."""
+    check_frames_folder(folder / "images", scene.cameras.num_views)
     images = save_frames(scene.frames, folder / "images")
     points = prune_gaussians(scene.gaussians, POINT_OPACITY)
     names = [image.name for image in images]

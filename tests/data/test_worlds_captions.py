@@ -106,15 +106,22 @@ def test_motion_is_said_in_about_six_of_ten():
     assert abs(np.mean(spoken) - 0.6) < 0.05
 
 
-def test_left_and_right_words_belong_to_their_motion():
+def test_words_of_direction_belong_to_their_motion():
+    words_of = {
+        "left": {"left", "leftward", "leftwards"},
+        "right": {"right", "rightward", "rightwards"},
+        "up": {"up", "upward", "upwards", "rises", "rising", "ascends", "climbs", "lifts"},
+        "down": {"down", "downward", "downwards", "descends", "sinks", "lowers", "lowering"},
+        "in": {"in", "closer", "approaches", "forward", "near", "nearer"},
+        "out": {"out", "away", "back", "backward", "backwards", "retreats", "farther"},
+    }
     for motion in MOTIONS:
         direction = motion.split("_")[1]
-        opposite = {"left": "right", "right": "left", "up": "down", "down": "up"}.get(direction)
+        others = set().union(*(words for name, words in words_of.items() if name != direction))
         for phrase in captions.MOTION_WORDS[motion]:
-            if direction in ("left", "right"):
-                assert direction in phrase.split()
-            if opposite:
-                assert opposite not in phrase.split()
+            said = set(phrase.split())
+            assert said & words_of[direction], phrase
+            assert not said & others, phrase
 
 
 def test_hidden_colors_are_not_named():
@@ -127,6 +134,16 @@ def test_hidden_colors_are_not_named():
             assert mentions["main_color"] == UNMENTIONED
             assert not {"gray", "grey", "ash"} & set(caption_words(text))
         assert "gray" not in template_caption(shaded)
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_no_ground_phrase_names_a_hidden_color(ground):
+    for time in ("sunset", "night"):
+        world = replace(sample_world(3), kind="car", time=time, weather="clear", ground=ground)
+        world = replace(world, main_color="red", accent_color="blue", secondaries=())
+        for number in range(60):
+            text, _ = caption_mentions(world, np.random.default_rng(number))
+            assert not HIDDEN_COLORS[time] & set(caption_words(text)), text
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from videorfsplat.formats.video import (
+    check_frames_folder,
     load_frames,
     load_picture,
     save_frames,
@@ -24,6 +25,15 @@ def gradient_frames(num: int = 12, height: int = 48, width: int = 64) -> np.ndar
         for t in range(num)
     ]
     return np.stack(frames).astype(np.uint8)
+
+
+def test_a_shorter_sequence_does_not_mix_with_a_longer_one(tmp_path):
+    frames = gradient_frames(4)
+    save_frames(frames, tmp_path)
+    check_frames_folder(tmp_path, 4)
+    with pytest.raises(ValueError, match=r"003\.png is of another sequence, longer than 3"):
+        check_frames_folder(tmp_path, 3)
+    check_frames_folder(tmp_path / "new", 1)
 
 
 def read_video(path) -> tuple[np.ndarray, float]:

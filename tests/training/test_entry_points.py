@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,11 +119,18 @@ def test_a_fixed_encoder_stays_bit_for_bit(autoencoder, worlds_folder, tmp_path)
     settings = AutoencoderTraining(
         two_steps(tmp_path), worlds_folder, crop=16, train_encoder=False, init=str(autoencoder)
     )
-    before = AutoencoderKLMochi.from_pretrained(autoencoder).state_dict()
-    after = AutoencoderKLMochi.from_pretrained(train_autoencoder(settings)).state_dict()
+    marked = AutoencoderKLMochi.from_pretrained(autoencoder)
+    # Unlike anything that this data has: the latent space is that of other data.
+    marked.register_to_config(latents_mean=[0.5] * 12, latents_std=[2.0] * 12)
+    marked.save_pretrained(tmp_path / "other")
+    settings = replace(settings, init=str(tmp_path / "other"))
+    trained = AutoencoderKLMochi.from_pretrained(train_autoencoder(settings))
+    before, after = marked.state_dict(), trained.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("decoder.") for name in changed)
+    assert trained.config.latents_mean == marked.config.latents_mean
+    assert trained.config.latents_std == marked.config.latents_std
 
 
 @pytest.mark.parametrize("crop", [12, 40, 0])

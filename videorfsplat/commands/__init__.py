@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 BAD_INPUT = 2
 """Exit code when the input is refused."""
+FAILED = 1
+"""Exit code when the input was fine and the work failed."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -45,7 +47,8 @@ class Command:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], dict[str, Any]]
-    """Does the work and returns a report that can be written as JSON."""
+    """Does the work and returns a report that can be written as JSON; `errors` in it, if any, are
+    what failed."""
     describe: Callable[[dict[str, Any]], str]
     """The report for people."""
 
@@ -61,7 +64,7 @@ class Command:
         with contextlib.redirect_stdout(sys.stderr):
             report = self.run(args)
         print(json.dumps(report, allow_nan=False) if args.json else self.describe(report))
-        return 0
+        return FAILED if report.get("errors") else 0
 
 
 def table(rows: Mapping[str, Any]) -> str:

@@ -88,8 +88,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     base = GenerationSettings(**values)
     prompts = [base] if args.prompts is None else read_prompts(args.prompts, base)
     find_model(base.model)
-    if args.output.exists() and not args.output.is_dir():
-        raise ValueError(f"{args.output} is a file, expected a folder")
+    from videorfsplat.scene import check_scene_folder
+
+    check_scene_folder(args.output)
     for name in {settings.trajectory for settings in prompts if settings.trajectory is not None}:
         from videorfsplat.camera_paths import load_camera_path
 

@@ -39,7 +39,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     is_film = _check(args)
     source = load_source(args.source)
     from videorfsplat.camera_paths import load_camera_path
-    from videorfsplat.formats.video import save_frames, save_video
+    from videorfsplat.formats.video import check_frames_folder, save_frames, save_video
     from videorfsplat.preview import PREVIEW_FRAMES, render_frames
     from videorfsplat.scene import Scene
     from videorfsplat.trajectories import fly_through
@@ -54,6 +54,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         frames = PREVIEW_FRAMES if args.frames is None else args.frames
         cameras = fly_through(cameras, frames, there_and_back=is_film)
     cameras = _resized(cameras, args.width, args.height)
+    if not is_film:
+        check_frames_folder(args.output, cameras.num_views)
     clock.lap("load")
     pictures = render_frames(source.gaussians if isinstance(source, Scene) else source, cameras)
     clock.lap("render")

@@ -71,6 +71,20 @@ def save_frames(frames: UInt8[np.ndarray, "v h w 3"], folder: str | Path) -> lis
     return paths
 
 
+def check_frames_folder(folder: str | Path, num_frames: int) -> None:
+    """Check that `save_frames` would leave nothing else of a sequence in the folder.
+
+    Raises:
+        ValueError: naming a picture of a longer sequence, which would look like one of this.
+    """
+    for path in sorted(Path(folder).glob("*.png")):
+        if path.stem.isdigit() and int(path.stem) >= num_frames:
+            raise ValueError(
+                f"{path} is of another sequence, longer than {num_frames}: "
+                "delete that one or choose another folder"
+            )
+
+
 def load_frames(folder: str | Path) -> UInt8[np.ndarray, "v h w 3"]:
     """Read the PNG files of `folder`, in the order of their names.
 

@@ -103,7 +103,9 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
 
     run.train(loss, sheet)
     with averaged_weights(run), torch.no_grad():
-        return _export(vae, dataset, run)
+        if settings.train_encoder:
+            _measure_latents(vae, dataset)
+        return _export(vae, run)
 
 
 def _initial_autoencoder(settings: AutoencoderTraining) -> AutoencoderKLMochi:
@@ -169,13 +171,17 @@ def _first_views(dataset: WorldsDataset, count: int) -> Float[Tensor, "n 3 H W"]
     return torch.stack(frames).float() / 127.5 - 1
 
 
-def _export(vae: AutoencoderKLMochi, dataset: WorldsDataset, run: TrainingRun) -> Path:
-    """Save the averaged model with its latents' mean and deviation per channel."""
-    views = _first_views(dataset, min(len(dataset), 512)).to(run.accelerator.device)
+def _measure_latents(vae: AutoencoderKLMochi, dataset: WorldsDataset) -> None:
+    """Put mean and deviation of each latent channel into the configuration."""
+    views = _first_views(dataset, min(len(dataset), 512)).to(vae.device)
     means = torch.cat([encode_frames(vae, part).chunk(2, dim=1)[0] for part in views.split(32)])
     vae.register_to_config(
         latents_mean=means.mean((0, 2, 3)).tolist(), latents_std=means.std((0, 2, 3)).tolist()
     )
+
+
+def _export(vae: AutoencoderKLMochi, run: TrainingRun) -> Path:
+    """Save the averaged model."""
     folder = run.folder / "model"
     if run.accelerator.is_main_process:
         vae.save_pretrained(folder)

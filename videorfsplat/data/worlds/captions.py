@@ -567,7 +567,10 @@ class _Speaker:
             return self._raised(self._pick(COLORED_FLOWERS).format(color=color))
         if world.kind == "sailboat" and world.ground == "lake":
             return self._pick(BOAT_GROUND_WORDS)
-        return self._raised(self._pick(GROUND_WORDS[world.ground]))
+        shown = (
+            w for w in GROUND_WORDS[world.ground] if not HIDDEN_COLORS[world.time] & {*w.split()}
+        )
+        return self._raised(self._pick(tuple(shown)))
 
     def _raised(self, place: str) -> str:
         """A balloon is over what others are on or in."""

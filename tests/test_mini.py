@@ -1,0 +1,62 @@
+"""The bundled model as it is shipped: from a sentence to files, and how well its parts work."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from videorfsplat.data.worlds.dataset import HELD_OUT_SEED, make_scene
+from videorfsplat.evaluation.image_quality import psnr
+from videorfsplat.evaluation.scene_measures import render_views
+from videorfsplat.formats.ply import load_ply
+from videorfsplat.generation import load_pipeline
+from videorfsplat.scene import Scene
+
+NUM_GAUSSIANS = 8 * 96 * 96
+
+
+def test_a_sentence_becomes_a_scene_folder(tmp_path):
+    words = [sys.executable, "-m", "videorfsplat", "generate", "two red barrels by a lake"]
+    words += ["--output", str(tmp_path / "scene"), "--steps", "3", "--seed", "5", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["num_gaussians"] == NUM_GAUSSIANS
+    assert (report["seed"], report["settings"]["num_inference_steps"]) == (5, 3)
+    assert {"load", "text", "denoise", "decode", "render", "total"} <= report["seconds"].keys()
+    assert 0 < report["cameras_residual"] < 1
+    # Memory does not depend on how fast the machine is.
+    assert report["peak_memory_mb"] < 3000
+    scene = Scene.load(tmp_path / "scene")
+    assert torch.equal(load_ply(tmp_path / "scene" / "scene.ply").means, scene.gaussians.means)
+    assert (tmp_path / "scene" / "preview.mp4").stat().st_size > 1000
+    # A picture of something: no view is one flat colour.
+    assert scene.frames.std(axis=(1, 2)).min() > 2
+
+
+@torch.no_grad()
+def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
+    """Four worlds vary by some 1.5 dB around the card's figures; these are the project's floors."""
+    pipeline = load_pipeline("mini", "cpu")
+    found = []
+    for index in range(4):
+        world = make_scene(HELD_OUT_SEED + index, extra_views=4)
+        views, novel = (as_views(f) for f in (world.frames, world.novel_frames))
+        latents = pipeline.encode_frames(views[None])
+        (gaussians,) = pipeline.decode_gaussians(latents, [world.cameras])
+        pairs = (
+            (pipeline.decode_frames(latents)[0], views),
+            (render_views(gaussians, world.cameras), views),
+            (render_views(gaussians, world.novel_cameras), novel),
+        )
+        found.append([float(psnr(made, real).mean()) for made, real in pairs])
+    autoencoder, source, novel_views = torch.tensor(found).mean(dim=0).tolist()
+    assert autoencoder > 28
+    assert source > 24
+    assert novel_views > 22
+
+
+def as_views(frames: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
