@@ -29,6 +29,8 @@ CACHE = Path.home() / ".cache" / "videorfsplat" / "page"
 SAMPLER: dict[str, Any] = {"concurrency_id": "sampler", "concurrency_limit": 1}
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE: dict[str, Any] = {"queue": False, **HIDDEN}
+# While a number is being typed a slider has none, which Gradio would call an error.
+TYPED: dict[str, Any] = {"trigger_mode": "always_last", "preprocess": False, **AT_ONCE}
 # Validators run in the queue only; nobody waits in this one.
 QUEUED: dict[str, Any] = {"concurrency_limit": None, **HIDDEN}
 FILES: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2, **HIDDEN}
@@ -60,13 +62,16 @@ def build_page(events: PageEvents) -> gr.Blocks:
                     pair = compare_tab()
         activity = [ask.status, ask.generate, pair.compare, ask.stop]
         result = [ask.timetable, scene.viewer, scene.frames, scene.frustums]
-        result += [scene.record, scene.downloads, scene.scene]
-        _wire_opening(page, events, ask, scene, result)
+        result += [scene.record, scene.downloads, scene.scene, scene.film, scene.link]
+        lists = _wire_opening(page, events, ask, scene, result)
         _wire_fields(events, ask, pair, tab)
-        _wire_scene(events, ask, scene)
-        runs = _wire_generation(events, ask, scene, activity, result)
-        runs += _wire_comparison(events, ask, pair, activity)
+        lists += _wire_scene(events, ask, scene)
+        made = _wire_generation(events, ask, activity, result)
+        lists.append(_list_files_after(made.success, events, scene))
+        runs = [made, _wire_comparison(events, ask, pair, activity)]
         ask.stop.click(events.stop, None, activity, cancels=runs, **AT_ONCE)
+        # Files of an earlier scene are not to be made beside a run, nor listed under it.
+        gr.on([ask.generate.click, pair.compare.click], None, cancels=lists, **AT_ONCE)
     return page
 
 
@@ -76,7 +81,8 @@ def _wire_opening(
     ask: SimpleNamespace,
     scene: SimpleNamespace,
     result: list[Any],
-) -> None:
+) -> list[Any]:
+    """Wire what opens a scene; returns the events that list its files."""
     filled = [ask.status, *ask.form, *result]
     opened = page.load(events.open_page, None, filled, **AT_ONCE)
     picked = scene.examples.pick(events.open_example, None, filled, **AT_ONCE)
@@ -84,12 +90,14 @@ def _wire_opening(
     described = opened.then(events.describe_model, None, ask.model, **QUEUED)
     described.then(events.mark_words, ask.prompt, ask.unknown, **AT_ONCE)
     opened.then(events.draw_timetable, ask.schedule, ask.timetable, **AT_ONCE)
-    for event in (described, picked):
-        _list_files_after(event.success, events, scene)
+    return [_list_files_after(event.success, events, scene) for event in (described, picked)]
 
 
-def _list_files_after(trigger: Any, events: PageEvents, scene: SimpleNamespace) -> None:
-    trigger(events.list_downloads, [scene.scene, scene.axes], scene.downloads, **FILES)
+def _list_files_after(trigger: Any, events: PageEvents, scene: SimpleNamespace) -> Any:
+    inputs = [scene.scene, scene.axes]
+    return trigger(
+        events.list_downloads, inputs, scene.downloads, trigger_mode="always_last", **FILES
+    )
 
 
 def _wire_fields(
@@ -99,13 +107,7 @@ def _wire_fields(
         events.mark_words, ask.prompt, ask.unknown, trigger_mode="always_last", **AT_ONCE
     )
     for field in ask.schedule:
-        field.change(
-            events.draw_timetable,
-            ask.schedule,
-            ask.timetable,
-            trigger_mode="always_last",
-            **AT_ONCE,
-        )
+        field.change(events.draw_timetable, ask.schedule, ask.timetable, **TYPED)
     given = [ask.camera_source, ask.preset, ask.camera_file]
     ask.camera_source.change(
         events.show_camera_fields,
@@ -118,34 +120,34 @@ def _wire_fields(
     for side, slider in zip(pair.sides, pair.variants[::4], strict=True):
         inputs = [ask.num_inference_steps, slider, ask.camera_source]
         gr.on(
-            [tab.select, slider.change, ask.num_inference_steps.change],
+            [tab.select, *(part.change for part in inputs)],
             events.draw_timetable,
             inputs,
             side.timetable,
-            trigger_mode="always_last",
-            **AT_ONCE,
+            **TYPED,
         )
 
 
-def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace) -> None:
-    _list_files_after(scene.axes.input, events, scene)
+def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace) -> list[Any]:
+    """Wire what a scene can be had as; returns the event that lists its files."""
     scene.make_film.click(
         events.make_film, [scene.scene, scene.path], scene.film, api_visibility="private"
     )
     scene.share.click(events.share, [scene.scene, *ask.form], scene.link, **AT_ONCE)
+    return [_list_files_after(scene.axes.input, events, scene)]
 
 
 def _wire_generation(
     events: PageEvents,
     ask: SimpleNamespace,
-    scene: SimpleNamespace,
     activity: list[Any],
     result: list[Any],
-) -> list[Any]:
-    """Wire sentence → scene; returns what Stop cancels."""
+) -> Any:
+    """Wire sentence → scene; returns the run."""
     chosen = gr.State(None)
-    begun = gr.on(
-        [ask.generate.click, ask.prompt.submit],
+    # The button is off while a run goes on, and so is this key.
+    ask.prompt.submit(None, js="() => document.getElementById('generate').click()")
+    begun = ask.generate.click(
         events.begin,
         ask.form,
         [chosen, ask.seed, *activity, *result],
@@ -155,15 +157,14 @@ def _wire_generation(
     made = begun.success(
         events.generate, chosen, [*activity, *result], show_progress_on=ask.status, **RUN
     )
-    _list_files_after(made.success, events, scene)
     made.failure(events.settle, ask.status, activity, **AT_ONCE)
-    return [made]
+    return made
 
 
 def _wire_comparison(
     events: PageEvents, ask: SimpleNamespace, pair: SimpleNamespace, activity: list[Any]
-) -> list[Any]:
-    """Wire one sentence → two scenes; returns what Stop cancels."""
+) -> Any:
+    """Wire one sentence → two scenes; returns the run."""
     chosen = gr.State(None)
     sides = [part for s in pair.sides for part in (s.timetable, s.viewer, s.frames)]
     begun = pair.compare.click(
@@ -177,7 +178,7 @@ def _wire_comparison(
         events.compare, chosen, [*activity, *sides], show_progress_on=ask.status, **RUN
     )
     made.failure(events.settle, ask.status, activity, **AT_ONCE)
-    return [made]
+    return made
 
 
 def serve(events: PageEvents, examples_folder: Path, port: int | None = None) -> gr.Blocks:

@@ -129,7 +129,7 @@ def test_leaves_a_folder_alone_that_is_no_scene(tmp_path, name):
     theirs = tmp_path / "theirs" / name
     theirs.parent.mkdir(parents=True)
     theirs.write_text("theirs")
-    with pytest.raises(ValueError, match="is no scene folder, and its .* would be lost"):
+    with pytest.raises(ValueError, match=r"is no scene folder, and its .* would be lost"):
         toy_scene().save(tmp_path / "theirs")
     assert theirs.read_text() == "theirs"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]

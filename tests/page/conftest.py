@@ -146,6 +146,8 @@ def served(app, tmp_path_factory) -> Iterator[Site]:
         RequestFiles(root / "requests"),
         find_example_scenes(root / "examples"),
     )
+    # Tests look at single steps.
+    page_events.UPDATE_SECONDS = 0
     page = app.serve(events, root / "examples")
     yield Site(page.local_url.rstrip("/"), events)
     page.close()

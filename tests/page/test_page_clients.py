@@ -79,6 +79,14 @@ def test_bad_requests_are_refused_in_words(client, site, values, words):
     assert site.steps == 0
 
 
+def test_requests_without_bounds_are_refused(client, site):
+    with pytest.raises(AppError, match="between 1 and 60"):
+        client.predict(10**8, api_name="/timetable")
+    with pytest.raises(AppError, match="two timestep offsets, not 3"):
+        client.predict("a house", pose_offsets=(0.0, 0.1, 0.2), api_name="/compare")
+    assert site.steps == 0
+
+
 def test_a_cancelled_job_stops(client, site):
     site.hold(after=1)
     job = client.submit("a house", num_inference_steps=60, api_name="/generate")
@@ -117,8 +125,9 @@ def test_only_results_are_served(site, tmp_path):
         with pytest.raises(urllib.error.HTTPError) as refusal:
             urllib.request.urlopen(f"{site.address}/gradio_api/file={path}")
         assert refusal.value.code == 403
+    around = f"{requests}/../model/model_index.json"
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(f"{site.address}/gradio_api/file={requests}/../model/vae")
+        urllib.request.urlopen(f"{site.address}/gradio_api/file={around}")
 
 
 def test_kept_scenes_are_found_by_name_only(client, site):

@@ -13,6 +13,7 @@ import pytest
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.formats.transforms_json import load_transforms
 from videorfsplat.scene import Scene
+from videorfsplat.ui import downloads
 from videorfsplat.ui.downloads import (
     DOWNLOADS,
     downloads_list,
@@ -79,6 +80,25 @@ def test_world_axes_turn_the_files(scene_folder, tmp_path):
     down = plyfile.PlyData.read(make_download(folder, "scene.ply"))["vertex"]
     up = plyfile.PlyData.read(make_download(folder, "scene.ply", "opengl"))["vertex"]
     np.testing.assert_allclose(down["y"], -up["y"], atol=1e-6)
+
+
+def test_one_format_that_fails_is_said_and_keeps_no_other_from_being_made(
+    scene_folder, tmp_path, monkeypatch
+):
+    folder = tmp_path / "scene"
+    shutil.copytree(scene_folder, folder)
+    make = downloads.make_download
+
+    def failing(folder, file_name, axes):
+        if file_name == "scene.spz":
+            raise OSError("disk full")
+        return make(folder, file_name, axes)
+
+    monkeypatch.setattr(downloads, "make_download", failing)
+    *_, last = downloads_list(folder)
+    assert len(Links(last).found) == len(DOWNLOADS) - 1
+    assert last.count("could not be made") == 1
+    assert "preparing" not in last
 
 
 def test_films_follow_a_preset(scene_folder, tmp_path):

@@ -1,5 +1,6 @@
 """The model in the background."""
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,6 +45,18 @@ def test_a_damaged_model_fails_when_it_is_asked_for(model_folder, tmp_path):
     with pytest.raises(ValueError, match="cannot load the model"):
         host.pipeline()
     assert not host.is_ready
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
+    config = tmp_path / "model" / "transformer" / "config.json"
+    content = config.read_bytes()
+    config.unlink()
+    host = ModelHost(str(tmp_path / "model"), "cpu")
+    with pytest.raises(ValueError, match="cannot load the model"):
+        host.pipeline()
+    config.write_bytes(content)
+    assert host.pipeline().num_views > 0
 
 
 def test_computes_in_one_thread_whoever_asks(model_folder):

@@ -1,6 +1,7 @@
 """What the page does, without a browser."""
 
 import html
+import os
 import re
 import shutil
 from types import SimpleNamespace
@@ -160,6 +161,26 @@ def test_scenes_made_earlier_open_at_once(events, scene_folder, tmp_path):
     assert not page.host.is_ready
     with pytest.raises(gr.Error, match="gone"):
         page.open_example(gr.EventData(None, {"name": "../house"}))
+
+
+def test_scenes_made_earlier_are_copied_once_and_live_from_when_they_were_opened(
+    events, scene_folder, tmp_path
+):
+    example = tmp_path / "examples" / "house"
+    shutil.copytree(scene_folder, example)
+    # As in a checkout of long ago.
+    os.utime(example, (0, 0))
+    page = PageEvents(events.host, events.files, find_example_scenes(tmp_path / "examples"))
+    first, second = opened(page, {})[2], opened(page, {})[2]
+    assert first.scene == second.scene
+    page.files.prune()
+    assert page.files.find(first.scene) is not None
+
+
+@pytest.mark.parametrize(("steps", "pose_offset"), [(None, 0.2), (24, None), (0, 0.2), (24, -3)])
+def test_the_timetable_stays_while_a_number_is_typed(events, steps, pose_offset):
+    assert events.draw_timetable(steps, pose_offset, "generated") == gr.skip()
+    assert "of 24 steps" in events.draw_timetable(24.0, -0.3, "generated")
 
 
 def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):

@@ -1,7 +1,7 @@
 """The page's endpoints for programs: gradio_client, HTTP and MCP."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -130,7 +130,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
                 page_settings.settings_from_values(
                     {**values, "pose_offset": pose_offset}, events.host.model
                 )
-                for pose_offset in pose_offsets
+                for pose_offset in _pair(pose_offsets)
             ]
             for run, settings in enumerate(both):
                 done, total = 0, settings.num_inference_steps
@@ -180,6 +180,8 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             pose_offset: timestep offset δ
         """
         with errors_in_words("No timetable"):
+            if not 1 <= num_inference_steps <= page_settings.MAX_STEPS:
+                raise ValueError(f"Choose between 1 and {page_settings.MAX_STEPS} steps.")
             table = events.host.timetable(num_inference_steps, pose_offset, given_cameras=False)
             return table.as_rows()
 
@@ -197,6 +199,12 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
     _add(compare, ComparisonProgress, sampler)
     for function in (download, film, timetable, unknown_words):
         gr.api(function, api_name=function.__name__)
+
+
+def _pair(pose_offsets: Sequence[float]) -> Sequence[float]:
+    if len(pose_offsets) != 2:
+        raise ValueError(f"Give two timestep offsets, not {len(pose_offsets)}.")
+    return pose_offsets
 
 
 def _add(function: Callable[..., Iterator[Any]], update: type, sampler: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The files that a scene can be had in: what they are, and making them."""
 
 import html
+import logging
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from videorfsplat.trajectories import trajectory
 from videorfsplat.ui.packed_scene import load_packed_scene
 from videorfsplat.ui.page_files import file_url
 from videorfsplat.ui.scene_folder import SPLATS_NAME
+
+logger = logging.getLogger(__name__)
 
 AXES: tuple[str, ...] = get_args(Axes)
 
@@ -112,10 +115,15 @@ def film_player(path: Path) -> str:
 
 def downloads_list(folder: Path, axes: Axes = "opencv") -> Generator[str]:
     """Make all downloads in turn; after each, the list as HTML so far."""
-    made: dict[str, Path] = {}
+    made: dict[str, Path | None] = {}
     for download in DOWNLOADS:
         yield _list(made)
-        made[download.file_name] = make_download(folder, download.file_name, axes)
+        try:
+            made[download.file_name] = make_download(folder, download.file_name, axes)
+        except Exception:
+            # One format is no reason to keep the others from the person, who is told.
+            logger.exception("%s: %s could not be made", folder.name, download.file_name)
+            made[download.file_name] = None
     yield _list(made)
 
 
@@ -128,19 +136,20 @@ def format_size(num_bytes: int) -> str:
     return f"{num_bytes / 1_000_000:.1f} MB"
 
 
-def _list(made: dict[str, Path]) -> str:
-    return (
-        f'<ul class="downloads">{"".join(_row(d, made.get(d.file_name)) for d in DOWNLOADS)}</ul>'
-    )
+def _list(made: dict[str, Path | None]) -> str:
+    return f'<ul class="downloads">{"".join(_row(d, made) for d in DOWNLOADS)}</ul>'
 
 
-def _row(download: Download, path: Path | None) -> str:
+def _row(download: Download, made: dict[str, Path | None]) -> str:
     text = (
         f"<b>{html.escape(download.title)}</b>"
         f'<span class="purpose">{html.escape(download.purpose)}</span>'
     )
-    if path is None:
+    if download.file_name not in made:
         return f'<li class="waiting">{text}<span class="size">preparing…</span></li>'
+    path = made[download.file_name]
+    if path is None:
+        return f'<li class="failed">{text}<span class="size">could not be made</span></li>'
     size = format_size(path.stat().st_size)
     return (
         f'<li><a href="{file_url(path)}" download="{download.file_name}">{text}'

@@ -10,7 +10,9 @@ from videorfsplat.ui.page_files import file_url
 ON_LOAD = """
 element.addEventListener('click', (event) => {
     const button = event.target.closest('button[data-scene]');
-    if (button) trigger('pick', { name: button.dataset.scene });
+    // A run would go on under the fields of another scene.
+    const isBusy = document.querySelector('#status [data-state=busy]');
+    if (button && !isBusy) trigger('pick', { name: button.dataset.scene });
 });
 """
 """Script of the component: a click tells the page the folder's name."""

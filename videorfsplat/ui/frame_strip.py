@@ -1,27 +1,32 @@
 """The generated views in a row, depth below, each in the colour of its camera."""
 
+import json
 from collections.abc import Sequence
 
 from videorfsplat.view_colors import VIEW_COLORS
 
 NO_FRAMES = '<ol class="frame-strip" aria-label="Frames"></ol>'
 
-ON_LOAD = """
+_ON_LOAD = """
 element.addEventListener('click', (event) => {
     const button = event.target.closest('button[data-camera]');
     if (!button) return;
-    const detail = { viewer: 'scene', camera: Number(button.dataset.camera) };
+    const detail = { viewer: VIEWER, camera: Number(button.dataset.camera) };
     document.dispatchEvent(new CustomEvent('goto-camera', { detail }));
 });
 document.addEventListener('viewer-message', ({ detail }) => {
-    if (detail.viewer !== 'scene' || detail.message.type !== 'cameraSelected') return;
+    if (detail.viewer !== VIEWER || detail.message.type !== 'cameraSelected') return;
     for (const button of element.querySelectorAll('button[data-camera]')) {
         const isChosen = Number(button.dataset.camera) === detail.message.camera;
         button.setAttribute('aria-pressed', String(isChosen));
     }
 });
 """
-"""Script of the component: a frame shows its camera in the viewer, and the viewer marks it."""
+
+
+def on_load(viewer: str) -> str:
+    """Script of the component: a frame shows its camera in that viewer, which marks it."""
+    return f"const VIEWER = {json.dumps(viewer)};{_ON_LOAD}"
 
 
 def frame_strip(frames: Sequence[str], depths: Sequence[str] = ()) -> str:

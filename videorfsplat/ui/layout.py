@@ -50,7 +50,9 @@ def ask_column() -> SimpleNamespace:
                 chip = gr.Button(name, size="sm", min_width=0)
                 chip.click(None, None, c.prompt, js=f"() => {json.dumps(prompt)}")
         with gr.Row(elem_id="actions"):
-            c.generate = gr.Button("Generate", variant="primary", scale=3, min_width=0)
+            c.generate = gr.Button(
+                "Generate", variant="primary", scale=3, min_width=0, elem_id="generate"
+            )
             c.stop = gr.Button("Stop", interactive=False, scale=1, min_width=0)
         c.status = gr.HTML(
             message_card("Ready.", "Write a sentence, then press Generate."),
@@ -71,7 +73,7 @@ def scene_tab(examples: list[ExampleScene]) -> SimpleNamespace:
     """Viewer, frames, cameras, run record and downloads."""
     c = SimpleNamespace()
     c.viewer = SplatViewer("scene", "3D scene", "Write a sentence, then press Generate.")
-    c.frames = gr.HTML(frame_strip.NO_FRAMES, js_on_load=frame_strip.ON_LOAD, **PLAIN)
+    c.frames = gr.HTML(frame_strip.NO_FRAMES, js_on_load=frame_strip.on_load("scene"), **PLAIN)
     gallery = example_scenes.example_scenes_gallery(examples)
     c.examples = gr.HTML(gallery, js_on_load=example_scenes.ON_LOAD, **PLAIN)
     with gr.Row(elem_id="details"):
@@ -107,7 +109,9 @@ def compare_tab() -> SimpleNamespace:
                 with gr.Accordion("Guidance", open=False):
                     sliders += _guidance_sliders()
                 viewer = SplatViewer(name, f"3D scene, {name}", "Press Compare.", group="pair")
-                frames = gr.HTML(frame_strip.NO_FRAMES, js_on_load=None, **PLAIN)
+                frames = gr.HTML(
+                    frame_strip.NO_FRAMES, js_on_load=frame_strip.on_load(name), **PLAIN
+                )
             c.variants += sliders
             c.sides.append(SimpleNamespace(timetable=timetable, viewer=viewer, frames=frames))
     return c

@@ -64,11 +64,12 @@ class ModelHost:
         self._loading: Future[VideoRFSplatPipeline] | None = None
 
     def start(self) -> "Future[VideoRFSplatPipeline]":
-        """Begin to load, if nobody did."""
+        """Begin to load, if nobody did, or if it failed."""
         with self._lock:
-            if self._loading is None:
-                self._loading = self._thread.submit(self._load)
-            return self._loading
+            loading = self._loading
+            if loading is None or (loading.done() and loading.exception() is not None):
+                loading = self._loading = self._thread.submit(self._load)
+            return loading
 
     @property
     def is_ready(self) -> bool:

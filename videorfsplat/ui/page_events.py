@@ -5,6 +5,7 @@ The heavy modules are imported where they are first needed, so that the page ope
 
 import html
 import math
+import os
 import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -57,6 +58,8 @@ class Result(NamedTuple):
     downloads: Any = SKIP
     scene: Any = SKIP
     """Name of the request's folder."""
+    film: Any = SKIP
+    link: Any = SKIP
 
 
 class Side(NamedTuple):
@@ -81,6 +84,7 @@ class PageEvents:
     ) -> None:
         self.host, self.files = host, files
         self.examples = {example.folder.name: example for example in examples}
+        self._copies: dict[str, str] = {}
 
         def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
             from videorfsplat.ui import sampling
@@ -129,7 +133,7 @@ class PageEvents:
             yield _model_card("loading", "loading the model…")
         try:
             facts = self.host.facts()
-        except ValueError as error:
+        except (ValueError, RuntimeError, OSError) as error:
             yield _model_card("missing", str(error))
             return
         note = ""
@@ -144,9 +148,15 @@ class PageEvents:
 
     # Fields change ---------------------------------------------------------------------------
 
-    def draw_timetable(self, steps: int, pose_offset: float, source: CameraSource) -> str:
-        """The timetable of these settings."""
-        return timetable_svg(self._timetable(steps, pose_offset, source != "generated"))
+    def draw_timetable(
+        self, steps: float | None, pose_offset: float | None, source: CameraSource
+    ) -> str:
+        """The timetable of these settings; the last one while a number is being typed."""
+        if steps is None or not 1 <= steps <= page_settings.MAX_STEPS:
+            return SKIP
+        if pose_offset is None or abs(pose_offset) > page_settings.MAX_OFFSET:
+            return SKIP
+        return timetable_svg(self._timetable(int(steps), pose_offset, source != "generated"))
 
     def mark_words(self, prompt: str) -> str:
         """The words that the model never saw; nothing while it is not loaded."""
@@ -202,6 +212,9 @@ class PageEvents:
             frustums=None,
             record="",
             downloads="",
+            scene=None,
+            film="",
+            link="",
         )
         return settings.to_dict(), settings.seed, *_working(waiting), *result
 
@@ -298,7 +311,7 @@ class PageEvents:
     def _generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         settings = GenerationSettings.from_dict(chosen)
         start = time.perf_counter()
-        yield *Activity(status=self._starting()), *Result()
+        yield *_working(self._starting()), *Result()
         for item in _worth_showing(self.sample(settings, self.files.new())):
             if isinstance(item, SamplingStep):
                 yield *Activity(status=progress_card(item)), *self._step(settings, item)
@@ -309,7 +322,7 @@ class PageEvents:
 
     def _compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
         start = time.perf_counter()
-        yield *Activity(status=self._starting()), *Side(), *Side()
+        yield *_working(self._starting()), *Side(), *Side()
         for index, name in enumerate(("Left", "Right")):
             yield from self._run_side(GenerationSettings.from_dict(chosen[index]), index, name)
         seconds = format_seconds(time.perf_counter() - start)
@@ -374,12 +387,19 @@ class PageEvents:
             record=scene_folder.record_table(description),
             downloads="",
             scene=folder.name,
+            film="",
+            link="",
         )
 
     def _open_copy(self, example: ExampleScene) -> Result:
-        """The example in a request's folder, where its other files can be made."""
-        folder = self.files.new()
-        shutil.copytree(example.folder, folder, dirs_exist_ok=True)
+        """The example in a folder of results, where its other files can be made once for all."""
+        folder = self.files.find(self._copies.get(example.folder.name, ""))
+        if folder is None:
+            folder = self.files.new()
+            shutil.copytree(example.folder, folder, dirs_exist_ok=True)
+            self._copies[example.folder.name] = folder.name
+        # Its age counts from the last time it was opened; a copy takes that of the original.
+        os.utime(folder)
         return self._show(folder)
 
 

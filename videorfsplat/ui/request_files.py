@@ -3,6 +3,7 @@
 Names are drawn at random from 2¹²⁸: who does not have the link cannot find the folder.
 """
 
+import os
 import re
 import secrets
 import shutil
@@ -66,10 +67,23 @@ class RequestFiles:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+# Files come and go while they are counted: of a run, and of other processes on the same root.
+
+
 def _modified(folder: Path) -> float:
-    # Another process on the same root may have removed it.
-    return folder.stat().st_mtime if folder.exists() else 0.0
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sum(map(_file_size, files))
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

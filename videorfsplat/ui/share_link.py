@@ -18,8 +18,12 @@ element.addEventListener('click', async (event) => {
     const link = element.querySelector('a');
     // Browsers give no clipboard to pages without https; then it is marked to be copied by hand.
     if (!navigator.clipboard) return void getSelection().selectAllChildren(link);
-    await navigator.clipboard.writeText(link.href);
-    button.textContent = 'Copied';
+    try {
+        await navigator.clipboard.writeText(link.href);
+        button.textContent = 'Copied';
+    } catch {
+        getSelection().selectAllChildren(link);
+    }
 });
 """
 """Script of the component that shows a link: its button copies the whole address."""

@@ -271,6 +271,8 @@ export class ViewerApp implements Commands {
     #lookAtCameras(): void {
         this.#rig.show(overviewOf(this.#cameras), true);
         this.#overview = this.#poseKey();
+        // Nobody moved: a viewer that shares this one's view is not to follow.
+        this.#reported = this.#overview;
     }
 
     /** Never rejects: without its cameras, a scene can still be walked through. */

@@ -3,12 +3,20 @@
     const root = document.body;
     const key = 'videorfsplat-theme';
     const asked = new URLSearchParams(location.search).get('__theme');
-    const kept = localStorage.getItem(key);
+    // Browsers can be told to keep nothing; then asking is an error.
+    const storage = (() => {
+        try {
+            return localStorage;
+        } catch {
+            return null;
+        }
+    })();
+    const kept = storage?.getItem(key);
     if (!asked && kept) root.classList.toggle('dark', kept === 'dark');
     document.addEventListener('click', (event) => {
         if (!event.target.closest('#theme-switch')) return;
         const isDark = root.classList.toggle('dark');
-        localStorage.setItem(key, isDark ? 'dark' : 'light');
+        storage?.setItem(key, isDark ? 'dark' : 'light');
     });
 
     // A frustum in the plot shows its camera in the viewer. Gradio draws the plot anew each time.
