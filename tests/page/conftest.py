@@ -23,6 +23,7 @@ from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.preview import render_frames
 from videorfsplat.scene import Scene
 from videorfsplat.trajectories import trajectory
+from videorfsplat.ui import page_events
 from videorfsplat.ui.example_scenes import find_example_scenes
 from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.packed_scene import pack_scene

@@ -237,13 +237,14 @@ export class ViewerApp implements Commands {
     clear(): void {
         this.#loading?.abort(new DOMException('the scene was taken away', 'AbortError'));
         this.#loading = null;
-        // The view was one of that scene.
-        if (this.#stage) this.#overview = null;
+        // Asked before the surroundings change, which settles the view anew. That of a scene goes.
+        const untouched = this.#stage !== null || this.#untouched;
         this.#stage?.destroy();
         this.#stage = null;
         this.#notices.hideProgress();
         this.#notices.hideError();
         this.#surround();
+        if (untouched) this.#overview = null;
         this.#render();
     }
 
@@ -256,7 +257,7 @@ export class ViewerApp implements Commands {
         colors: HexColor[] | undefined,
         keepView: boolean,
     ): Promise<void> {
-        const untouched = this.#overview === null || this.#overview === this.#poseKey();
+        const untouched = this.#untouched;
         this.#useCameras(await this.#camerasFor(source, colors));
         this.#surround();
         if (this.#cameras.length > 0 && this.#stage === null) {
@@ -265,6 +266,11 @@ export class ViewerApp implements Commands {
             this.gotoCamera(0);
         }
         this.#render();
+    }
+
+    /** Whether no hand has moved the view since cameras were last looked at as a whole. */
+    get #untouched(): boolean {
+        return this.#overview === null || this.#overview === this.#poseKey();
     }
 
     /** Without a scene there is nothing to see from the cameras: look at them from behind. */
