@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from videorfsplat.training import muon
 from videorfsplat.training.muon import Muon, orthogonalise
-from videorfsplat.training.precision import multiplies_bfloat16
 
 
 @pytest.mark.parametrize("shape", [(64, 24), (24, 64), (32, 32)])
@@ -24,18 +24,20 @@ def test_singular_values_become_about_one_and_singular_vectors_stay(shape):
     assert off_diagonal.abs().max() < 0.05
 
 
-@pytest.mark.parametrize("shape", [(64, 24), (24, 64), (32, 32)])
-def test_is_the_iteration_in_full_precision(shape):
+@pytest.mark.parametrize("iterate", [muon._iterate, muon._iterate_small_side])
+@pytest.mark.parametrize("shape", [(24, 64), (32, 32)])
+def test_both_ways_are_the_iteration_in_full_precision(iterate, shape):
+    """In float32, whatever the device prefers: in bfloat16 the small singular values here drown."""
     generator = torch.Generator().manual_seed(0)
     u, _, vh = torch.linalg.svd(torch.randn(3, *shape, generator=generator), full_matrices=False)
     given = u @ torch.diag(torch.logspace(0, -4, u.shape[-1])) @ vh
-    expected = given.double() / given.double().norm(dim=(1, 2), keepdim=True)
+    given = given / given.norm(dim=(1, 2), keepdim=True)
+    expected = given.double()
     for _ in range(5):
         gram = expected @ expected.mT
         expected = 3.4445 * expected + (-4.775 * gram + 2.0315 * gram @ gram) @ expected
     # Rounding grows as small singular values do, 3.4 times a step: 500 times in all.
-    tolerance = 0.05 if multiplies_bfloat16(torch.device("cpu")) else 500 * 1e-6
-    torch.testing.assert_close(orthogonalise(given), expected.float(), rtol=0, atol=tolerance)
+    torch.testing.assert_close(iterate(given), expected.float(), rtol=0, atol=500 * 1e-6)
 
 
 def test_steps_as_the_optimizer_of_torch():
