@@ -38,7 +38,7 @@ def test_a_sentence_becomes_a_scene_folder(tmp_path):
 
 @torch.no_grad()
 def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
-    """Four worlds vary by some 1.5 dB around the card's figures; these are the project's floors."""
+    """The project's floors; on these four worlds it is 29.7, 28.0 and 27.1 dB."""
     pipeline = load_pipeline("mini", "cpu")
     found = []
     for index in range(4):
@@ -54,7 +54,7 @@ def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
         found.append([float(psnr(made, real).mean()) for made, real in pairs])
     autoencoder, source, novel_views = torch.tensor(found).mean(dim=0).tolist()
     assert autoencoder > 28
-    assert source > 24
+    assert source > 25
     assert novel_views > 22
 
 

@@ -188,18 +188,27 @@ class Scene:
         (folder / RECORD_NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
-def check_scene_folder(folder: Path) -> None:
-    """Check that a scene can be saved there.
+def check_can_write(folder: Path) -> None:
+    """Check that `folder` is one, or can be made, and that files can be put into it.
 
     Raises:
-        ValueError: if `folder` is a file or lies in one, cannot be written to, or is no scene but
-            holds files of a scene's names, which would be lost.
+        ValueError: if it is a file or lies in one, or cannot be written to.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ValueError(f"{existing} is a file, expected a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"{existing}: no permission to write there")
+
+
+def check_scene_folder(folder: Path) -> None:
+    """Check that a scene can be saved there.
+
+    Raises:
+        ValueError: if files cannot be written there (`check_can_write`), or it is no scene but
+            holds files of a scene's names, which would be lost.
+    """
+    check_can_write(folder)
     if (folder / RECORD_NAME).is_file() or (folder / _UNFINISHED_NAME).is_file():
         return
     names = (PLY_NAME, TRANSFORMS_NAME, FRAMES_NAME, DEPTHS_NAME, PREVIEW_NAME)

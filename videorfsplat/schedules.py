@@ -143,18 +143,16 @@ def given_cameras_timetable(
     num_inference_steps: int, *, base: str | Sequence[float] = "linear", shift: float = 1.0
 ) -> Timetable:
     """Cameras are known: t_pose = 0 throughout. Arguments as in `timetable`."""
-    clock = base_times(num_inference_steps, base)
-    pairs = tuple((t, 0.0) for t in _shifted(clock, shift))
-    return Timetable(pairs, tuple((t, 0.0) for t in clock))
+    pairs = tuple((t, 0.0) for t in base_times(num_inference_steps, base, shift))
+    return Timetable(pairs, tuple((t, 0.0) for t in base_times(num_inference_steps, base)))
 
 
 def given_images_timetable(
     num_inference_steps: int, *, base: str | Sequence[float] = "linear", shift: float = 1.0
 ) -> Timetable:
     """Views are known: t_image = 0 throughout. Arguments as in `timetable`."""
-    clock = base_times(num_inference_steps, base)
-    pairs = tuple((0.0, t) for t in _shifted(clock, shift))
-    return Timetable(pairs, tuple((0.0, t) for t in clock))
+    pairs = tuple((0.0, t) for t in base_times(num_inference_steps, base, shift))
+    return Timetable(pairs, tuple((0.0, t) for t in base_times(num_inference_steps, base)))
 
 
 def check_pose_offset(pose_offset: float) -> None:

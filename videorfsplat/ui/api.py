@@ -180,8 +180,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             pose_offset: timestep offset δ
         """
         with errors_in_words("No timetable"):
-            if not 1 <= num_inference_steps <= page_settings.MAX_STEPS:
-                raise ValueError(f"Choose between 1 and {page_settings.MAX_STEPS} steps.")
+            page_settings.check_steps(num_inference_steps)
             table = events.host.timetable(num_inference_steps, pose_offset, given_cameras=False)
             return table.as_rows()
 

@@ -133,11 +133,16 @@ def check_seed(seed: float | None) -> None:
         raise ValueError("The seed must be a whole number, 0 or more.")
 
 
+def check_steps(num_inference_steps: float) -> None:
+    """Raise a `ValueError` in words if this is no number of steps that a visitor may ask for."""
+    if not 1 <= num_inference_steps <= MAX_STEPS:
+        raise ValueError(f"Choose between 1 and {MAX_STEPS} steps.")
+
+
 def _checked(values: dict[str, Any], model: str) -> GenerationSettings:
     check_prompt(values["prompt"])
     check_seed(values["seed"])
-    if not 1 <= values["num_inference_steps"] <= MAX_STEPS:
-        raise ValueError(f"Choose between 1 and {MAX_STEPS} steps.")
+    check_steps(values["num_inference_steps"])
     if not abs(values.get("pose_offset", 0.0)) <= MAX_OFFSET:
         raise ValueError(f"The timestep offset δ must lie between -{MAX_OFFSET} and {MAX_OFFSET}.")
     # Sliders and JSON do not tell 3 from 3.0.
