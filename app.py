@@ -37,18 +37,11 @@ FILES: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2, **HI
 RUN: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", **SAMPLER}
 
 HEAD_START_SECONDS = 10
-# Seconds: how often Gradio looks for old uploads, and how old they may be.
-UPLOADS_CHECKED_AND_KEPT = (3600, 24 * 3600)
 
 
 def build_page(events: PageEvents) -> gr.Blocks:
     """The page: layout, wired to its events."""
-    with gr.Blocks(
-        title="VideoRFSplat",
-        fill_width=True,
-        analytics_enabled=False,
-        delete_cache=UPLOADS_CHECKED_AND_KEPT,
-    ) as page:
+    with gr.Blocks(title="VideoRFSplat", fill_width=True, analytics_enabled=False) as page:
         # First, because names of endpoints go to whoever comes first.
         add_endpoints(events, SAMPLER)
         gr.HTML(page_header(), apply_default_css=False)
@@ -66,10 +59,11 @@ def build_page(events: PageEvents) -> gr.Blocks:
         lists = _wire_opening(page, events, ask, scene, result)
         _wire_fields(events, ask, pair, tab)
         lists += _wire_scene(events, ask, scene)
-        made = _wire_generation(events, ask, activity, result)
-        lists.append(_list_files_after(made.success, events, scene))
-        runs = [made, _wire_comparison(events, ask, pair, activity)]
-        ask.stop.click(events.stop, None, activity, cancels=runs, **AT_ONCE)
+        runs = [
+            _wire_generation(events, ask, scene, activity, result),
+            _wire_comparison(events, ask, pair, activity),
+        ]
+        lists += _wire_end(events, ask, scene, runs, activity, result)
         # Files of an earlier scene are not to be made beside a run, nor listed under it.
         gr.on([ask.generate.click, pair.compare.click], None, cancels=lists, **AT_ONCE)
     return page
@@ -140,6 +134,7 @@ def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace
 def _wire_generation(
     events: PageEvents,
     ask: SimpleNamespace,
+    scene: SimpleNamespace,
     activity: list[Any],
     result: list[Any],
 ) -> Any:
@@ -149,16 +144,14 @@ def _wire_generation(
     ask.prompt.submit(None, js="() => document.getElementById('generate').click()")
     begun = ask.generate.click(
         events.begin,
-        ask.form,
-        [chosen, ask.seed, *activity, *result],
+        [*ask.form, scene.scene, scene.previous],
+        [chosen, scene.previous, ask.is_stopped, ask.seed, *activity, *result],
         validator=events.check_fields,
         **QUEUED,
     )
-    made = begun.success(
+    return begun.success(
         events.generate, chosen, [*activity, *result], show_progress_on=ask.status, **RUN
     )
-    made.failure(events.settle, ask.status, activity, **AT_ONCE)
-    return made
 
 
 def _wire_comparison(
@@ -170,15 +163,32 @@ def _wire_comparison(
     begun = pair.compare.click(
         events.begin_comparison,
         [*ask.form, *pair.variants],
-        [chosen, ask.seed, *activity, *sides],
+        [chosen, ask.is_stopped, ask.seed, *activity, *sides],
         validator=events.check_fields,
         **QUEUED,
     )
-    made = begun.success(
+    return begun.success(
         events.compare, chosen, [*activity, *sides], show_progress_on=ask.status, **RUN
     )
-    made.failure(events.settle, ask.status, activity, **AT_ONCE)
-    return made
+
+
+def _wire_end(
+    events: PageEvents,
+    ask: SimpleNamespace,
+    scene: SimpleNamespace,
+    runs: list[Any],
+    activity: list[Any],
+    result: list[Any],
+) -> list[Any]:
+    """Wire what comes after a run, or stops it; returns the events that list a scene's files."""
+    names, outputs = [scene.scene, scene.previous], [*activity, *result]
+    stopping = ask.stop.click(
+        events.stop, None, [ask.is_stopped, *activity], cancels=runs, **AT_ONCE
+    )
+    ends = [stopping.then(events.settle, names, outputs, **AT_ONCE)]
+    failed = [ask.status, ask.is_stopped, *names]
+    ends += [run.failure(events.explain, failed, outputs, **AT_ONCE) for run in runs]
+    return [_list_files_after(end.success, events, scene) for end in [runs[0], *ends]]
 
 
 def serve(events: PageEvents, examples_folder: Path, port: int | None = None) -> gr.Blocks:
@@ -209,9 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     # Where Gradio keeps uploads; read when the page is built.
-    os.environ["GRADIO_TEMP_DIR"] = str(args.cache / "uploads")
+    uploads = args.cache / "uploads"
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     host = ModelHost(args.model, args.device)
-    files = RequestFiles(args.cache / "requests")
+    files = RequestFiles(args.cache / "requests", uploads=uploads)
     events = PageEvents(host, files, find_example_scenes(args.examples))
     if on_zero_gpu():
         host.pipeline()

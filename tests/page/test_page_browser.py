@@ -79,16 +79,22 @@ def test_a_run_is_not_disturbed_by_another_sentence_or_example(visit, site):
     stop(visitor, site)
 
 
-def test_a_stopped_run_has_no_files_of_the_scene_before(visit, site):
+def test_after_a_stopped_run_the_scene_from_before_is_back(visit, site):
     visitor = visit()
     expect(visitor.page.locator(".downloads a")).to_have_count(13)
+    record = visitor.page.locator("#record")
+    expect(record).to_contain_text("a red house")
     site.hold(after=1)
-    visitor.begin("a red house", steps=60)
+    visitor.begin("a blue tree", steps=60)
     expect(visitor.status).to_contain_text("Step 1 of 60")
-    stop(visitor, site)
-    site.wait_until(lambda: site.running == 0)
-    visitor.page.wait_for_timeout(1000)
     expect(visitor.page.locator(".downloads a")).to_have_count(0)
+    expect(record).to_be_empty()
+    stop(visitor, site)
+    assert visitor.wait_for_message("loaded")["splats"] == 400
+    expect(record).to_contain_text("a red house")
+    expect(visitor.page.locator(".downloads a")).to_have_count(13)
+    # The sentence of the run is still there to be tried again.
+    expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a blue tree")
 
 
 def test_from_a_click_to_a_ply_that_other_programs_open(visit, tmp_path):
@@ -129,8 +135,10 @@ def stop(visitor, site) -> None:
     cancels = site.cancels
     visitor.button("Stop").click()
     site.wait_until(lambda: site.cancels > cancels)
+    expect(visitor.status).to_contain_text("Stopping…")
+    expect(visitor.button("Generate")).to_be_disabled()
     site.let_go()
-    expect(visitor.status).to_contain_text("Stopped")
+    expect(visitor.status).to_contain_text("Stopped.")
 
 
 def test_stop_stops_the_model_within_a_step(visit, site):
@@ -143,8 +151,18 @@ def test_stop_stops_the_model_within_a_step(visit, site):
     site.wait_until(lambda: site.running == 0)
     # The one that was running ended, and none came after it.
     assert site.steps == 3
-    expect(visitor.status).to_contain_text("Stopped")
-    visitor.generate()
+    expect(visitor.status).to_contain_text("Stopped.")
+
+
+def test_generate_works_the_moment_it_can_be_pressed_after_stop(visit, site):
+    visitor = visit()
+    site.hold(after=1)
+    visitor.begin("a red house", steps=3)
+    expect(visitor.status).to_contain_text("Step 1 of 3")
+    stop(visitor, site)
+    visitor.button("Generate").click()
+    expect(visitor.status).to_contain_text("Made in")
+    assert site.prompts == ["a red house", "a red house"]
 
 
 def test_whoever_waits_sees_their_place_and_can_leave(visit, site):
@@ -166,6 +184,7 @@ def test_whoever_waits_sees_their_place_and_can_leave(visit, site):
 
 def test_three_visitors_are_served_in_turn_each_with_their_own_scene(visit, site):
     visitors = {prompt: visit() for prompt in ("a red house", "a blue house", "a red tree")}
+    before = {folder.name for folder in site.events.files.root.iterdir()}
     site.hold()
     for place, (prompt, visitor) in enumerate(visitors.items()):
         visitor.begin(prompt, steps=2)
@@ -179,10 +198,15 @@ def test_three_visitors_are_served_in_turn_each_with_their_own_scene(visit, site
         expect(visitor.status).to_contain_text("Made in")
         expect(visitor.page.locator("#record")).to_contain_text(prompt)
     assert site.prompts == list(visitors)
-    files = [
-        v.page.locator(".frame-strip img").first.get_attribute("src") for v in visitors.values()
-    ]
-    assert len(set(files)) == 3
+    # Besides the scene made earlier, each page asked for the files of one folder: its own.
+    asked = [re.findall(r"/requests/([\w-]{22})/", " ".join(v.requests)) for v in visitors.values()]
+    own = [set(folders) - before for folders in asked]
+    assert [len(folders) for folders in own] == [1, 1, 1]
+    assert len(set.union(*own)) == 3
+    # And there is no list of them.
+    root = f"{site.address}/gradio_api/file={site.events.files.root}"
+    for address in (root, f"{root}/", f"{root}/{'x' * 22}/scene.ply"):
+        assert next(iter(visitors.values())).page.request.get(address).status in (403, 404)
 
 
 def test_compares_two_settings_seen_by_one_camera(visit):
@@ -235,8 +259,12 @@ def test_bad_camera_files_are_refused_in_words(visit, site, tmp_path, name, cont
     visitor.page.get_by_label("My file").check()
     visitor.page.locator("#settings input[type=file]").set_input_files(path)
     expect(visitor.page.get_by_text(words).first).to_be_visible()
-    with visitor.page.expect_response(lambda response: response.status == 422):
-        visitor.button("Generate").click()
+    # Also where the part of the form that says so is closed.
+    visitor.page.get_by_role("button", name="Given cameras").click()
+    expect(visitor.page.get_by_text(words).first).to_be_hidden()
+    visitor.button("Generate").click()
+    expect(visitor.page.locator(".toast-body")).to_contain_text(words)
+    expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a red house")
     assert site.prompts == []
 
 
@@ -275,11 +303,14 @@ def test_a_share_link_reproduces_settings_seed_and_result(visit):
     expect(other.page.locator("#record")).to_contain_text(seed)
 
 
+def page_width(visitor) -> int:
+    return visitor.page.evaluate("() => document.documentElement.scrollWidth")
+
+
 def test_fits_a_phone(visit):
     visitor = visit(**PHONE)
     visitor.generate()
-    width = visitor.page.evaluate("() => document.documentElement.scrollWidth")
-    assert width <= 390
+    assert page_width(visitor) <= 390
     places = [
         box["y"]
         for selector in ("#composer", ".splat-viewer", "#settings")
@@ -292,22 +323,30 @@ def test_fits_a_phone(visit):
         box = visitor.button(button).bounding_box()
         assert box is not None
         assert box["height"] >= 44
+    visitor.page.get_by_role("tab", name="Compare").click()
+    expect(visitor.page.locator("#pair svg.timetable")).to_have_count(2)
+    assert page_width(visitor) <= 390
+    left, right = (visitor.page.locator("#pair iframe").nth(i).bounding_box() for i in (0, 1))
+    assert left is not None
+    assert right is not None
+    assert right["y"] >= left["y"] + left["height"]
 
 
 def test_works_with_the_keyboard_alone(visit, site):
+    """From the sentence to a stopped run, to a scene, to a camera and to a file."""
     visitor = visit()
     page = visitor.page
     site.hold(after=1)
 
-    def tab_to(wanted: str) -> None:
-        for _ in range(40):
-            page.keyboard.press("Tab")
+    def tab_to(wanted: str, key: str = "Tab") -> None:
+        for _ in range(200):
+            page.keyboard.press(key)
             text = page.evaluate(
                 "() => document.activeElement.ariaLabel ?? document.activeElement.textContent ?? ''"
             )
             if wanted in text.strip():
                 return
-        raise AssertionError(f"Tab does not reach {wanted}")
+        raise AssertionError(f"{key} does not reach {wanted}")
 
     page.get_by_label("Sentence", exact=True).focus()
     page.keyboard.type("a red house by the lake")
@@ -318,7 +357,26 @@ def test_works_with_the_keyboard_alone(visit, site):
     page.keyboard.press("Enter")
     site.wait_until(lambda: site.cancels == 1)
     site.let_go()
-    expect(visitor.status).to_contain_text("Stopped")
+    expect(visitor.status).to_contain_text("Stopped.")
+    visitor.forget()
+    tab_to("Generate", key="Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(visitor.status).to_contain_text("Made in")
+    visitor.wait_for_message("loaded")
+    tab_to("View 2")
+    page.keyboard.press("Enter")
+    visitor.wait_for_message("cameraSelected", camera=1)
+    expect(page.locator(".downloads a")).to_have_count(13)
+    with page.expect_download() as waiting:
+        tab_to("standard 3DGS layout")
+        page.keyboard.press("Enter")
+    assert waiting.value.suggested_filename == "scene.ply"
+
+
+def serious_findings(visitor) -> list[str]:
+    found = Axe().run(visitor.page).response["violations"]
+    serious = [v for v in found if v["impact"] in ("serious", "critical")]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in serious]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -326,9 +384,13 @@ def test_axe_finds_nothing_serious(visit, theme):
     visitor = visit(f"?__theme={theme}")
     visitor.generate()
     visitor.page.get_by_role("button", name="Guidance").first.click()
-    found = Axe().run(visitor.page).response["violations"]
-    serious = [v for v in found if v["impact"] in ("serious", "critical")]
-    assert [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in serious] == []
+    assert serious_findings(visitor) == []
+    visitor.page.get_by_role("tab", name="Compare").click()
+    visitor.set_slider("Steps", 1)
+    visitor.button("Compare").click()
+    expect(visitor.status).to_contain_text("Compared in")
+    visitor.wait_for_message("loaded", "right")
+    assert serious_findings(visitor) == []
 
 
 def test_the_viewer_follows_the_theme(visit):
@@ -364,6 +426,46 @@ def test_frames_and_viewer_are_linked(visit):
     second.click()
     visitor.wait_for_message("cameraSelected", camera=1)
     expect(second).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_frustum_in_the_plot_shows_its_camera(visit):
+    visitor = visit()
+    visitor.wait_for_message("loaded")
+    plot = visitor.page.locator("#frustums .js-plotly-plot")
+    plot.scroll_into_view_if_needed()
+    plot.evaluate("""(plot) => plot.on('plotly_hover', ({ points: [point] }) => {
+        window.hovered = point.curveNumber;
+    })""")
+    box = plot.bounding_box()
+    assert box is not None
+    # Lines are thin: the mouse goes over the plot until it meets one.
+    places = [
+        (box["x"] + x, box["y"] + y)
+        for y in range(20, int(box["height"]), 7)
+        for x in range(20, int(box["width"]), 7)
+    ]
+    hovered = None
+    for place in places:
+        visitor.page.mouse.move(*place)
+        hovered = visitor.page.evaluate("() => window.hovered")
+        if hovered is not None:
+            break
+    assert hovered is not None
+    visitor.forget()
+    visitor.page.mouse.down()
+    visitor.page.mouse.up()
+    visitor.wait_for_message("cameraSelected", camera=hovered)
+
+
+def test_a_scene_made_earlier_opens_from_the_gallery(visit):
+    visitor = visit("?prompt=a+blue+tree&num_inference_steps=7")
+    expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a blue tree")
+    assert visitor.messages("loaded") == []
+    visitor.page.locator(".example-scenes button").first.click()
+    assert visitor.wait_for_message("loaded")["splats"] == 400
+    expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a red house")
+    expect(visitor.timetable).to_have_attribute("aria-label", re.compile("of 2 steps"))
+    expect(visitor.page.locator(".downloads a")).to_have_count(13)
 
 
 def test_words_the_model_never_saw_are_marked(visit):

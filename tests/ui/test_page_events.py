@@ -4,6 +4,7 @@ import html
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,9 +12,12 @@ from urllib.parse import parse_qsl
 import gradio as gr
 import pytest
 
+from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.trajectories import trajectory
 from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_scenes
-from videorfsplat.ui.page_events import Activity, PageEvents, Result, Side
+from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields
+from videorfsplat.ui.page_values import SKIP, Activity, Result, Side
 from videorfsplat.ui.viewer_protocol import check_message
 
 FIELDS = Fields("a red house", 7, False, 2, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
@@ -37,13 +41,19 @@ def query_of(line: str) -> dict[str, str]:
     return dict(parse_qsl(html.unescape(found.group(1))))
 
 
+# What Gradio knows of whoever asks.
+VISITOR: Any = SimpleNamespace(session_hash="visitor")
+OTHER_VISITOR: Any = SimpleNamespace(session_hash="other")
+
+
 def generated(events: PageEvents, fields: Fields = FIELDS) -> list[tuple[Activity, Result]]:
-    chosen, seed, *rest = events.begin(*fields)
+    chosen, _, is_stopped, seed, *rest = events.begin(*fields, None, None)
     activity, _ = result_of(tuple(rest))
     assert activity.stop["interactive"]
     assert not activity.generate["interactive"]
     assert chosen["seed"] == seed
-    return [result_of(values) for values in events.generate(chosen)]
+    assert not is_stopped
+    return [result_of(values) for values in events.generate(chosen, VISITOR)]
 
 
 def test_a_run_shows_every_step_and_then_the_scene(events):
@@ -68,10 +78,10 @@ def test_a_run_shows_every_step_and_then_the_scene(events):
 
 
 def test_the_seed_used_is_shown_and_reproduces_the_scene(events):
-    chosen, seed, *_ = events.begin(*FIELDS._replace(new_seed=True))
-    *_, first = events.generate(chosen)
-    again, same, *_ = events.begin(*FIELDS._replace(seed=seed))
-    *_, second = events.generate(again)
+    chosen, _, _, seed, *_ = events.begin(*FIELDS._replace(new_seed=True, seed=None), None, None)
+    *_, first = events.generate(chosen, VISITOR)
+    again, _, _, same, *_ = events.begin(*FIELDS._replace(seed=seed), None, None)
+    *_, second = events.generate(again, VISITOR)
     assert same == seed
     folders = [events.files.root / result_of(values)[1].scene for values in (first, second)]
     pictures = [(folder / "frames" / "000.png").read_bytes() for folder in folders]
@@ -80,10 +90,10 @@ def test_the_seed_used_is_shown_and_reproduces_the_scene(events):
 
 def test_a_comparison_runs_both_sides_with_one_seed(events):
     variants = (0.0, 3, 1.5, 1, 0.2, 3, 1.5, 1)
-    both, seed, *_ = events.begin_comparison(*FIELDS._replace(new_seed=True), *variants)
+    both, _, seed, *_ = events.begin_comparison(*FIELDS._replace(new_seed=True), *variants)
     assert {one["seed"] for one in both} == {seed}
     assert [one["pose_offset"] for one in both] == [0.0, 0.2]
-    states = list(events.compare(both))
+    states = list(events.compare(both, VISITOR))
     start = len(Activity._fields)
     shown = [(Side(*v[start : start + 3]), Side(*v[start + 3 :])) for v in states]
     loads = [[s.viewer for s in sides if isinstance(s.viewer, list)] for sides in shown]
@@ -93,17 +103,26 @@ def test_a_comparison_runs_both_sides_with_one_seed(events):
     assert "Compared in" in states[-1][0]
 
 
-def test_fields_are_checked_one_by_one_before_the_line(events, tmp_path):
-    (tmp_path / "cameras.json").write_text("[]")
-    bad = FIELDS._replace(
-        prompt="", seed=-1, camera_source="file", camera_file=str(tmp_path / "cameras.json")
+def test_fields_are_checked_one_by_one_before_the_line(events):
+    answers = dict(
+        zip(Fields._fields, events.check_fields(*FIELDS._replace(prompt="", seed=-1)), strict=True)
     )
-    answers = dict(zip(Fields._fields, events.check_fields(*bad), strict=True))
     wrong = {name: answer["message"] for name, answer in answers.items() if not answer["is_valid"]}
-    assert set(wrong) == {"prompt", "seed", "camera_file"}
+    assert set(wrong) == {"prompt", "seed"}
     assert "Write a sentence" in wrong["prompt"]
     assert all(answer["is_valid"] for answer in events.check_fields(*FIELDS))
     assert len(events.check_fields(*FIELDS, *range(8))) == len(FIELDS) + 8
+    drawn = FIELDS._replace(seed=None, new_seed=True)
+    assert all(answer["is_valid"] for answer in events.check_fields(*drawn))
+
+
+def test_cameras_that_cannot_be_used_are_refused_before_the_line(events, tmp_path):
+    (tmp_path / "cameras.json").write_text("[]")
+    bad = FIELDS._replace(camera_source="file", camera_file=str(tmp_path / "cameras.json"))
+    with pytest.raises(gr.Error, match="camera file cannot be read"):
+        events.begin(*bad, None, None)
+    with pytest.raises(gr.Error, match="Upload a transforms"):
+        events.begin_comparison(*bad._replace(camera_file=None), *(0.0, 3, 1.5, 1) * 2)
 
 
 def test_given_cameras_are_drawn_and_used(events):
@@ -135,10 +154,33 @@ def test_a_link_fills_the_form_and_shows_the_kept_scene(events):
     assert shown.scene == gr.skip()
 
 
-def test_a_broken_link_says_so(events):
-    card, fields, _ = opened(events, {"prompt": "a house", "seed": "x"})
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seed", "x", "seed must be a number"),
+        ("num_inference_steps", "500", "num_inference_steps must lie between 1 and 60"),
+        ("guidance_scale", "0", "guidance_scale must lie between 1 and 8"),
+    ],
+)
+def test_a_broken_link_says_so(events, key, value, words):
+    card, fields, _ = opened(events, {"prompt": "a house", key: value})
     assert "cannot be used" in card
+    assert words in card
     assert fields.prompt == gr.skip()
+
+
+def test_a_link_to_a_scene_along_cameras_of_a_file_asks_for_the_file(events, tmp_path):
+    path = tmp_path / "cameras.json"
+    save_transforms(trajectory("spiral", num_views=3), path)
+    fields = FIELDS._replace(camera_source="file", camera_file=str(path))
+    *_, (_, result) = generated(events, fields)
+    query = query_of(events.share(result.scene, *fields))
+    assert "cameras.json" not in str(query)
+    shutil.rmtree(events.files.root / result.scene)
+    card, found, shown = opened(events, query)
+    assert "Upload its camera file" in card
+    assert (found.camera_source, found.camera_file) == ("file", None)
+    assert "cameras are given" in shown.timetable
 
 
 def test_a_link_without_a_scene_has_the_fields(events):
@@ -222,8 +264,8 @@ def test_downloads_need_a_scene(events):
 
 
 def test_a_run_that_fails_leaves_the_page_at_rest_with_the_reason_on_it(events):
-    chosen, *_ = events.begin(*FIELDS)
-    run = events.generate({**chosen, "trajectory": "nowhere"})
+    chosen, *_ = events.begin(*FIELDS, None, None)
+    run = events.generate({**chosen, "trajectory": "nowhere"}, VISITOR)
     states = []
     with pytest.raises(gr.Error, match="unknown trajectory"):
         states.extend(result_of(values) for values in run)
@@ -231,3 +273,49 @@ def test_a_run_that_fails_leaves_the_page_at_rest_with_the_reason_on_it(events):
     assert "unknown trajectory" in activity.status
     assert activity.generate["interactive"]
     assert result == Result()
+
+
+def test_after_a_run_without_result_the_scene_from_before_it_is_back(events):
+    *_, (_, result) = generated(events)
+    _, previous, *_ = events.begin(*FIELDS, result.scene, None)
+    # Stopped at once, and begun again: there is no scene on screen, but one to come back to.
+    assert events.begin(*FIELDS, None, previous)[1] == previous == result.scene
+    activity, shown = result_of(events.settle(None, previous, VISITOR))
+    assert "Stopped." in activity.status
+    assert activity.generate["interactive"]
+    assert shown.scene == result.scene
+    assert shown.frames == result.frames
+    assert shown.timetable == SKIP
+    # A comparison has its own place and leaves the scene where it is.
+    _, shown = result_of(events.settle(result.scene, previous, VISITOR))
+    assert shown == Result()
+
+
+def test_a_run_that_gave_nothing_is_explained_unless_it_was_stopped(events):
+    said = '<div data-state="error">'
+    activity, _ = result_of(events.explain(said, False, None, None))
+    assert activity == Activity()
+    activity, _ = result_of(events.explain('<div data-state="busy">', False, None, None))
+    assert "line is full" in activity.status
+    assert activity.generate["interactive"]
+    activity, _ = result_of(events.explain('<div data-state="busy">', True, None, None))
+    assert activity == Activity()
+
+
+def test_a_stopped_page_rests_when_the_visitors_own_run_has_ended(events):
+    chosen, *_ = events.begin(*FIELDS, None, None)
+    run = events.generate(chosen, VISITOR)
+    next(run)
+    is_stopped, *rest = events.stop()
+    activity = Activity(*rest)
+    assert is_stopped
+    assert "Stopping…" in activity.status
+    assert not activity.generate["interactive"]
+    # Others do not wait for it.
+    events.settle(None, None, OTHER_VISITOR)
+    with ThreadPoolExecutor(1) as thread:
+        settled = thread.submit(events.settle, None, None, VISITOR)
+        with pytest.raises(TimeoutError):
+            settled.result(timeout=0.2)
+        run.close()
+        assert "Stopped." in result_of(settled.result(timeout=60))[0].status

@@ -43,9 +43,9 @@ def test_presets_and_files_give_the_cameras():
     assert settings_from_fields(preset, "mini").trajectory == "spiral"
     file = FIELDS._replace(camera_source="file", camera_file="/uploads/mine.json")
     assert settings_from_fields(file, "mini").trajectory == "/uploads/mine.json"
-    # A file cannot be filled into the form again.
+    # A file cannot be filled into the form again, but asked for.
     values = field_values(settings_from_fields(file, "mini"))
-    assert (values["camera_source"], values["camera_file"]) == ("generated", None)
+    assert (values["camera_source"], values["camera_file"]) == ("file", None)
 
 
 def test_a_variant_changes_what_it_says_and_nothing_else():

@@ -58,3 +58,16 @@ def test_other_files_in_the_root_are_left_alone(tmp_path):
     files = RequestFiles(tmp_path, max_bytes=0, max_age_seconds=0)
     files.prune()
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_uploads_are_bounded_alike(tmp_path):
+    uploads = tmp_path / "uploads"
+    files = RequestFiles(tmp_path / "requests", max_bytes=150, uploads=uploads)
+    # Gradio makes the folder with the first upload.
+    files.prune()
+    ages = {"young": GRACE_SECONDS + 10, "older": GRACE_SECONDS + 20, "oldest": 2 * 24 * 3600}
+    for name, age in ages.items():
+        (uploads / name).mkdir(parents=True)
+        aged(uploads / name, age, size=100)
+    files.prune()
+    assert [folder.name for folder in uploads.iterdir()] == ["young"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videorfsplat.generation_settings import MAX_SEED, GenerationSettings
-from videorfsplat.ui.given_cameras import PRESETS
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
 from videorfsplat.ui.share_link import SCENE_KEY, settings_from_query, share_query
 
 settings = st.builds(
@@ -38,8 +38,8 @@ def test_a_link_names_the_kept_scene_but_no_model_and_no_file():
     query = query_of(share_query(shared, "the-name"))
     assert query[SCENE_KEY] == "the-name"
     assert "model" not in query
-    assert "trajectory" not in query
-    assert settings_from_query(query) == replace(shared, trajectory=None, model="mini")
+    assert query["trajectory"] == FILE_TRAJECTORY
+    assert settings_from_query(query) == replace(shared, trajectory=FILE_TRAJECTORY, model="mini")
 
 
 def test_an_address_without_settings_has_none():

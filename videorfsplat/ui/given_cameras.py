@@ -22,6 +22,9 @@ PRESETS: dict[str, str] = {
 }
 """What the page calls each of `videorfsplat.trajectories.TRAJECTORIES`."""
 
+FILE_TRAJECTORY = "file"
+"""Stands in a link for a file of cameras, which the link cannot hold."""
+
 MAX_UPLOAD_BYTES = 8 * 2**20
 
 

@@ -11,7 +11,7 @@ from videorfsplat.ui import example_scenes, frame_strip, share_link
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.given_cameras import PRESETS
 from videorfsplat.ui.page_files import read_asset
-from videorfsplat.ui.page_settings import CAMERA_SOURCES, MAX_OFFSET, MAX_STEPS, Fields
+from videorfsplat.ui.page_settings import CAMERA_SOURCES, RANGES, Fields
 from videorfsplat.ui.splat_viewer import SplatViewer
 from videorfsplat.ui.status_card import message_card
 
@@ -54,6 +54,7 @@ def ask_column() -> SimpleNamespace:
                 "Generate", variant="primary", scale=3, min_width=0, elem_id="generate"
             )
             c.stop = gr.Button("Stop", interactive=False, scale=1, min_width=0)
+        c.is_stopped = gr.State(False)
         c.status = gr.HTML(
             message_card("Ready.", "Write a sentence, then press Generate."),
             elem_id="status",
@@ -85,7 +86,8 @@ def scene_tab(examples: list[ExampleScene]) -> SimpleNamespace:
         with gr.Column(min_width=280):
             gr.HTML("<h2>Downloads</h2>", **PLAIN)
             _downloads(c)
-    c.scene = gr.State(None)
+    # Names of the scene that is shown, and of the one from before the run that goes on.
+    c.scene, c.previous = gr.State(None), gr.State(None)
     return c
 
 
@@ -121,7 +123,7 @@ def _settings(c: SimpleNamespace) -> None:
     with gr.Row(elem_id="seed-row"):
         c.seed = gr.Number(0, label="Seed", precision=0, min_width=0)
         c.new_seed = gr.Checkbox(True, label="Randomise", min_width=0)
-    c.num_inference_steps = gr.Slider(1, MAX_STEPS, 24, step=1, label="Steps")
+    c.num_inference_steps = gr.Slider(*RANGES["num_inference_steps"], 24, step=1, label="Steps")
     c.pose_offset = _offset_slider(
         0.2, "Above 0, cameras are denoised ahead of the images; below 0, behind them."
     )
@@ -145,22 +147,29 @@ def _settings(c: SimpleNamespace) -> None:
 
 def _offset_slider(value: float, info: str | None = None) -> gr.Slider:
     return gr.Slider(
-        -MAX_OFFSET, MAX_OFFSET, value, step=0.05, label="Timestep offset δ", info=info, min_width=0
+        *RANGES["pose_offset"],
+        value,
+        step=0.05,
+        label="Timestep offset δ",
+        info=info,
+        min_width=0,
     )
 
 
 def _guidance_sliders() -> list[gr.Slider]:
     """Text → images, text → cameras, cameras → images."""
     return [
-        gr.Slider(
-            1, 8, 3, step=0.25, label="Sentence → images", info="How literally; 1 is off, faster."
-        ),
-        gr.Slider(
-            1, 5, 1.5, step=0.25, label="Sentence → cameras", info="For “orbits”, “rises” and such."
-        ),
-        gr.Slider(
-            1, 5, 1.5, step=0.25, label="Cameras → images", info="How strictly views keep to them."
-        ),
+        gr.Slider(*RANGES[name], value, step=0.25, label=label, info=info)
+        for name, value, label, info in (
+            ("guidance_scale", 3, "Sentence → images", "How literally; 1 is off, faster."),
+            ("pose_guidance_scale", 1.5, "Sentence → cameras", "For “orbits”, “rises” and such."),
+            (
+                "camera_guidance_scale",
+                1.5,
+                "Cameras → images",
+                "How strictly views keep to them.",
+            ),
+        )
     ]
 
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -19,9 +19,11 @@ from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip
 from videorfsplat.ui.frustum_plot import frustum_figure
-from videorfsplat.ui.given_cameras import load_given_cameras
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, load_given_cameras
 from videorfsplat.ui.model_host import ModelHost
+from videorfsplat.ui.ongoing_runs import OngoingRuns
 from videorfsplat.ui.page_settings import CameraSource, Fields, Variant
+from videorfsplat.ui.page_values import SKIP, Activity, Result, Side, resting, stopping, working
 from videorfsplat.ui.request_files import RequestFiles
 from videorfsplat.ui.sampling_updates import SamplingStep
 from videorfsplat.ui.share_link import SCENE_KEY, settings_from_query, share_line, share_query
@@ -33,41 +35,6 @@ from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
 
 UPDATE_SECONDS = 0.4
 """Steps that follow each other faster than this are not all shown."""
-
-SKIP: Any = gr.skip()
-"""Leaves a component as it is."""
-
-
-class Activity(NamedTuple):
-    """Values of the components that say whether the page is at work."""
-
-    status: Any = SKIP
-    generate: Any = SKIP
-    compare: Any = SKIP
-    stop: Any = SKIP
-
-
-class Result(NamedTuple):
-    """Values of the components that show a scene."""
-
-    timetable: Any = SKIP
-    viewer: Any = SKIP
-    frames: Any = SKIP
-    frustums: Any = SKIP
-    record: Any = SKIP
-    downloads: Any = SKIP
-    scene: Any = SKIP
-    """Name of the request's folder."""
-    film: Any = SKIP
-    link: Any = SKIP
-
-
-class Side(NamedTuple):
-    """Values of the components of one run of a comparison."""
-
-    timetable: Any = SKIP
-    viewer: Any = SKIP
-    frames: Any = SKIP
 
 
 class PageEvents:
@@ -84,6 +51,7 @@ class PageEvents:
     ) -> None:
         self.host, self.files = host, files
         self.examples = {example.folder.name: example for example in examples}
+        self.runs = OngoingRuns()
         self._copies: dict[str, str] = {}
 
         def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
@@ -108,6 +76,8 @@ class PageEvents:
         query = dict(request.query_params)
         try:
             settings = settings_from_query(query)
+            if settings is not None:
+                page_settings.check_ranges(settings)
         except ValueError as error:
             card = message_card("This link cannot be used.", f"{error}.", state="error")
             return card, *_no_fields(), *Result()
@@ -116,10 +86,10 @@ class PageEvents:
         if folder is not None:
             return message_card("A shared scene.", _who(folder)), *fields, *self._show(folder)
         if settings is not None:
-            return message_card("Settings of a link.", "Generate makes the same scene again."), *(
-                *fields,
-                *Result(timetable=self._timetable_of(settings)),
-            )
+            is_complete = settings.trajectory != FILE_TRAJECTORY
+            todo = "Generate makes" if is_complete else "Upload its camera file, and Generate makes"
+            card = message_card("Settings of a link.", f"{todo} the same scene again.")
+            return card, *fields, *Result(timetable=self._timetable_of(settings))
         if not self.examples:
             return SKIP, *fields, *Result()
         card = message_card("A scene made earlier.", "Write a sentence for your own.")
@@ -191,8 +161,7 @@ class PageEvents:
         problems = dict.fromkeys(Fields._fields, "")
         for name, check in {
             "prompt": lambda: page_settings.check_prompt(fields.prompt),
-            "seed": lambda: page_settings.check_seed(fields.seed),
-            "camera_file": lambda: self._given_cameras(*fields[-3:]),
+            "seed": lambda: fields.new_seed or page_settings.check_seed(fields.seed),
         }.items():
             try:
                 check()
@@ -202,8 +171,19 @@ class PageEvents:
         return [gr.validate(not one, one) for one in (*problems.values(), *unchecked)]
 
     def begin(self, *values: Any) -> tuple[Any, ...]:
-        """The settings and seed of a run that is about to wait in line."""
-        settings = page_settings.settings_from_fields(Fields(*values), self.host.model)
+        """The settings and seed of a run that is about to wait in line, and the scene to come back
+        to if nothing comes of it.
+
+        Args:
+            *values: those of the form, then the names of the scene that is shown and of the one
+                that was shown before a run.
+
+        Raises:
+            gr.Error: if there are no such cameras; said over the page, where a closed part of the
+                form cannot hide it.
+        """
+        *form, shown, previous = values
+        settings = self._settings(Fields(*form))
         words = wait_in_words(settings.num_inference_steps)
         waiting = message_card("In line…", words, state="busy")
         result = Result(
@@ -216,16 +196,18 @@ class PageEvents:
             film="",
             link="",
         )
-        return settings.to_dict(), settings.seed, *_working(waiting), *result
+        back_to = shown or previous
+        return settings.to_dict(), back_to, False, settings.seed, *working(waiting), *result
 
-    def generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    def generate(self, chosen: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """One scene: values after every step, then those of the scene."""
-        yield from _with_failures_told(self._generate(chosen), Result())
+        with self.runs.of(request.session_hash):
+            yield from _with_failures_told(self._generate(chosen), Result())
 
     def begin_comparison(self, *values: Any) -> tuple[Any, ...]:
         """The settings of both runs and the seed they share."""
         fields = Fields(*values[: len(Fields._fields)])
-        settings = page_settings.settings_from_fields(fields, self.host.model)
+        settings = self._settings(fields)
         sides = values[len(Fields._fields) :]
         half = len(Variant._fields)
         variants = Variant(*sides[:half]), Variant(*sides[half:])
@@ -235,25 +217,44 @@ class PageEvents:
         empty = (Side(self._timetable_of(one), [], NO_FRAMES) for one in both)
         return (
             [one.to_dict() for one in both],
+            False,
             settings.seed,
-            *_working(waiting),
+            *working(waiting),
             *(value for side in empty for value in side),
         )
 
-    def compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    def compare(
+        self, chosen: list[dict[str, Any]], request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
         """Two scenes, one after the other: values after every step."""
-        yield from _with_failures_told(self._compare(chosen), (*Side(), *Side()))
+        with self.runs.of(request.session_hash):
+            yield from _with_failures_told(self._compare(chosen), (*Side(), *Side()))
 
-    def stop(self) -> Activity:
-        """The page at rest, after the run was cancelled."""
-        return _resting(message_card("Stopped.", "Nothing more is computed.", state="stopped"))
+    def stop(self) -> tuple[Any, ...]:
+        """That the person wants no result, and the page until the run has ended."""
+        detail = "The step that is on its way is the last."
+        return True, *stopping(message_card("Stopping…", detail, state="stopped"))
 
-    def settle(self, status: str) -> Activity:
-        """The page after a run that gave no result: stopped, unless the status says it failed.
+    def settle(
+        self, shown: str | None, previous: str | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """The page as soon as the visitor's stopped run has ended. Before that Gradio would take a
+        click on Generate for one too many."""
+        self.runs.wait_for_end(request.session_hash)
+        card = message_card("Stopped.", "Nothing more is computed.", state="stopped")
+        return *resting(card), *self._back_to(shown, previous)
 
-        A step that was on its way when Stop was pressed may have come after `stop`.
-        """
-        return Activity() if 'data-state="error"' in status else self.stop()
+    def explain(
+        self, status: str, is_stopped: bool, shown: str | None, previous: str | None
+    ) -> tuple[Any, ...]:
+        """The page after a run that gave no result."""
+        if is_stopped:
+            return *Activity(), *Result()
+        if 'data-state="error"' in status:
+            return *Activity(), *self._back_to(shown, previous)
+        detail = "The line is full or the connection broke. Try again in a minute."
+        card = message_card("That did not run.", detail, state="error")
+        return *resting(card), *self._back_to(shown, previous)
 
     # A scene is there ------------------------------------------------------------------------
 
@@ -311,23 +312,23 @@ class PageEvents:
     def _generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         settings = GenerationSettings.from_dict(chosen)
         start = time.perf_counter()
-        yield *_working(self._starting()), *Result()
+        yield *working(self._starting()), *Result()
         for item in _worth_showing(self.sample(settings, self.files.new())):
             if isinstance(item, SamplingStep):
                 yield *Activity(status=progress_card(item)), *self._step(settings, item)
                 continue
             seconds = format_seconds(time.perf_counter() - start)
             card = message_card(f"Made in {seconds}.", _who(item), state="done")
-            yield *_resting(card), *self._show(item)
+            yield *resting(card), *self._show(item)
 
     def _compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
         start = time.perf_counter()
-        yield *_working(self._starting()), *Side(), *Side()
+        yield *working(self._starting()), *Side(), *Side()
         for index, name in enumerate(("Left", "Right")):
             yield from self._run_side(GenerationSettings.from_dict(chosen[index]), index, name)
         seconds = format_seconds(time.perf_counter() - start)
         card = message_card(f"Compared in {seconds}.", "Both views move together.", state="done")
-        yield *_resting(card), *Side(), *Side()
+        yield *resting(card), *Side(), *Side()
 
     def _starting(self) -> str:
         if self.host.is_ready:
@@ -353,6 +354,22 @@ class PageEvents:
         return camera_file(
             load_given_cameras(trajectory, facts.num_views, facts.width, facts.height)
         )
+
+    def _settings(self, fields: Fields) -> GenerationSettings:
+        """Those of the form, whose cameras exist.
+
+        Raises:
+            gr.Error: if they do not, saying why.
+        """
+        with errors_in_words("Not generated"):
+            self._given_cameras(*fields[-3:])
+            return page_settings.settings_from_fields(fields, self.host.model)
+
+    def _back_to(self, shown: str | None, previous: str | None) -> Result:
+        """The scene from before a run, unless one is shown anyway."""
+        folder = None if shown else self.files.find(previous or "")
+        # The timetable keeps the place that the run reached.
+        return Result() if folder is None else self._show(folder)._replace(timetable=SKIP)
 
     def _step(self, settings: GenerationSettings, step: SamplingStep) -> Result:
         result = Result(timetable=self._timetable_of(settings, step.index + 1))
@@ -431,18 +448,8 @@ def _with_failures_told(
             yield from run
     except Exception as error:
         reason = error.message if isinstance(error, gr.Error) else str(error)
-        yield *_resting(message_card("That did not work.", reason, state="error")), *unchanged
+        yield *resting(message_card("That did not work.", reason, state="error")), *unchanged
         raise
-
-
-def _working(status: str) -> Activity:
-    off, on = gr.update(interactive=False), gr.update(interactive=True)
-    return Activity(status, generate=off, compare=off, stop=on)
-
-
-def _resting(status: str) -> Activity:
-    off, on = gr.update(interactive=False), gr.update(interactive=True)
-    return Activity(status, generate=on, compare=on, stop=off)
 
 
 def _no_fields() -> tuple[Any, ...]:

@@ -21,6 +21,15 @@ MAX_STEPS = 60
 
 MAX_OFFSET = 0.5
 
+RANGES: dict[str, tuple[float, float]] = {
+    "num_inference_steps": (1, MAX_STEPS),
+    "pose_offset": (-MAX_OFFSET, MAX_OFFSET),
+    "guidance_scale": (1, 8),
+    "pose_guidance_scale": (1, 5),
+    "camera_guidance_scale": (1, 5),
+}
+"""What the sliders go through."""
+
 MAX_RANDOM_SEED = 2**31 - 1
 
 
@@ -95,14 +104,23 @@ def chosen_trajectory(source: CameraSource, preset: str, camera_file: str | None
     return camera_file
 
 
+def check_ranges(settings: GenerationSettings) -> None:
+    """Raise a `ValueError` naming a setting that the form cannot show."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} must lie between {low} and {high}, got {value:g}")
+
+
 def with_variant(settings: GenerationSettings, variant: Variant) -> GenerationSettings:
     """The same settings but for what a variant says."""
     return replace(settings, **{key: float(value) for key, value in variant._asdict().items()})
 
 
 def field_values(settings: GenerationSettings) -> dict[str, Any]:
-    """Values of the form that reproduce settings; a file of cameras cannot be filled in."""
+    """Values of the form that reproduce settings, but for a file of cameras: it is asked for."""
     is_preset = settings.trajectory in PRESETS
+    given = "preset" if is_preset else "file"
     values = Fields(
         prompt=settings.prompt,
         seed=settings.seed,
@@ -112,7 +130,7 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
         guidance_scale=settings.guidance_scale,
         pose_guidance_scale=settings.pose_guidance_scale,
         camera_guidance_scale=settings.camera_guidance_scale,
-        camera_source="preset" if is_preset else "generated",
+        camera_source="generated" if settings.trajectory is None else given,
         preset=str(settings.trajectory) if is_preset else "orbit_left",
         camera_file=None,
     )

@@ -25,6 +25,7 @@ class RequestFiles:
         root: made if needed.
         max_bytes: of all folders together; the oldest go first.
         max_age_seconds: after which a folder goes.
+        uploads: folder of what visitors sent, in folders that are bounded in the same way.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class RequestFiles:
         root: Path,
         max_bytes: int = MAX_BYTES,
         max_age_seconds: float = MAX_AGE_SECONDS,
+        uploads: Path | None = None,
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
         self._max_bytes = max_bytes
         self._max_age_seconds = max_age_seconds
+        self._uploads = uploads
 
     def new(self) -> Path:
         """An empty folder for a request, after old ones were removed."""
@@ -52,14 +55,14 @@ class RequestFiles:
 
     def prune(self) -> None:
         """Remove what is too old, then the oldest of what is too much."""
+        self._prune([folder for folder in self.root.iterdir() if _NAME.fullmatch(folder.name)])
+        if self._uploads is not None and self._uploads.is_dir():
+            self._prune([folder for folder in self._uploads.iterdir() if folder.is_dir()])
+
+    def _prune(self, folders: list[Path]) -> None:
         now = time.time()
-        folders = sorted(
-            (folder for folder in self.root.iterdir() if _NAME.fullmatch(folder.name)),
-            key=_modified,
-            reverse=True,
-        )
         kept = 0
-        for folder in folders:
+        for folder in sorted(folders, key=_modified, reverse=True):
             age = now - _modified(folder)
             kept += _size(folder)
             is_removable = age > GRACE_SECONDS and kept > self._max_bytes

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from urllib.parse import urlencode
 
 from videorfsplat.generation_settings import GenerationSettings
-from videorfsplat.ui.given_cameras import PRESETS
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
 
 SCENE_KEY = "scene"
 """Name of the kept result, if there is one."""
@@ -35,14 +35,14 @@ _KEYS = tuple(field.name for field in fields(GenerationSettings) if field.name !
 
 
 def share_query(settings: GenerationSettings, scene: str | None = None) -> str:
-    """The query of a link to these settings. A camera file cannot be in it; a preset can.
+    """The query of a link to these settings. Of a camera file it says only that there was one.
 
     Args:
         settings: what the link reproduces.
         scene: name of the kept result.
     """
-    if settings.trajectory not in PRESETS:
-        settings = replace(settings, trajectory=None)
+    if settings.trajectory not in (None, *PRESETS):
+        settings = replace(settings, trajectory=FILE_TRAJECTORY)
     values = {key: getattr(settings, key) for key in _KEYS}
     values[SCENE_KEY] = scene
     return urlencode({key: value for key, value in values.items() if value is not None})
@@ -65,7 +65,7 @@ def settings_from_query(query: Mapping[str, str]) -> GenerationSettings | None:
     given = {key: query[key] for key in _KEYS if key in query}
     if "prompt" not in given:
         return None
-    if given.get("trajectory") not in (None, *PRESETS):
+    if given.get("trajectory") not in (None, FILE_TRAJECTORY, *PRESETS):
         raise ValueError(f"trajectory must be one of {', '.join(PRESETS)}")
     return GenerationSettings.from_dict({key: _parse(key, text) for key, text in given.items()})
 

@@ -6,6 +6,7 @@ import { Color, type Entity, type Mat4, Vec3, WORKBUFFER_UPDATE_ONCE } from 'pla
 import { ViewerError } from './errors.ts';
 import { type Pose, type Size, setProjection, toCamera, turnPoint, type View } from './geometry.ts';
 import type { SceneFile } from './scene_file.ts';
+import { afterShown } from './shown_time.ts';
 
 /** How splats are drawn. */
 export interface SplatStyle {
@@ -44,7 +45,7 @@ const POINT_FRACTION = 0.0015;
 /** The engine sorts on a worker; after this long without a new order, the order is final. */
 const QUIET_MS = 250;
 
-/** A scene that takes longer than this to appear is reported as failed. */
+/** A scene that takes longer than this to appear, where it can appear, is reported as failed. */
 const LOAD_TIMEOUT_MS = 60_000;
 
 /** Runs once per splat, when a scene is loaded or its style changes. `.y` is 0 outside point mode. */
@@ -299,16 +300,16 @@ export class Stage {
                 this.#handle.destroy();
                 reject(new ViewerError('damaged', message, true));
             };
-            const timer = setTimeout(
-                () => fail('The scene did not appear within a minute. Load it again.'),
-                LOAD_TIMEOUT_MS,
+            // The engine draws with the page: in a hidden tab a scene waits until it is looked at.
+            const callOff = afterShown(LOAD_TIMEOUT_MS, () =>
+                fail('The scene did not appear within a minute. Load it again.'),
             );
             app.assets.on('error', (reason: unknown) => {
-                clearTimeout(timer);
+                callOff();
                 fail(`The scene file could not be read (${reason}). Export it again.`);
             });
             events.once('loaded:changed', () => {
-                clearTimeout(timer);
+                callOff();
                 resolve();
             });
         });
