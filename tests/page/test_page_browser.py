@@ -1,5 +1,6 @@
 """The page in a real Chromium, as a person uses it."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ import plyfile
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from PIL import Image
+from playwright.sync_api import Locator, expect
 from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
 from videorfsplat.formats.ply import load_ply
@@ -28,12 +30,25 @@ def rotation_of(pose: dict[str, Any]) -> np.ndarray:
 STAGE = (0xEC, 0xEC, 0xE9)
 """The colour behind the splats, in the light theme."""
 
+
+def share_of_scene(visitor) -> float:
+    """Share of the middle of the viewer, as a person sees it, that is not its background."""
+    frame = visitor.page.locator("iframe.splat-frame").first
+    expect(frame).to_be_visible()
+    visitor.wait_for_rest()
+    picture = np.asarray(Image.open(io.BytesIO(frame.screenshot())).convert("RGB"), dtype=int)
+    height, width, _ = picture.shape
+    middle = picture[height // 4 : -height // 4, width // 4 : -width // 4]
+    return float((np.abs(middle - STAGE).max(axis=-1) > 16).mean())
+
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
 def test_opens_with_a_scene_made_earlier_before_any_sampling(visit, site):
     visitor = visit()
     assert visitor.wait_for_message("loaded")["splats"] == 400
+    assert share_of_scene(visitor) > 0.05
     expect(visitor.page.locator(".frame-strip").first.locator("button")).to_have_count(NUM_VIEWS)
     expect(visitor.page.locator("#model")).to_contain_text("This is the small model")
     expect(visitor.page.locator(".downloads a")).to_have_count(13)
@@ -338,37 +353,38 @@ def test_works_with_the_keyboard_alone(visit, site):
     page = visitor.page
     site.hold(after=1)
 
-    def tab_to(wanted: str, key: str = "Tab") -> None:
-        for _ in range(200):
+    def tab_to(wanted: Locator, key: str = "Tab") -> None:
+        for _ in range(100):
             page.keyboard.press(key)
-            text = page.evaluate(
-                "() => document.activeElement.ariaLabel ?? document.activeElement.textContent ?? ''"
-            )
-            if wanted in text.strip():
+            if wanted.evaluate("(element) => element === element.ownerDocument.activeElement"):
                 return
         raise AssertionError(f"{key} does not reach {wanted}")
 
     page.get_by_label("Sentence", exact=True).focus()
     page.keyboard.type("a red house by the lake")
-    tab_to("Generate")
+    tab_to(visitor.button("Generate"))
     page.keyboard.press("Enter")
     expect(visitor.status).to_contain_text("Step 1 of 24")
-    tab_to("Stop")
+    tab_to(visitor.button("Stop"))
     page.keyboard.press("Enter")
     site.wait_until(lambda: site.cancels == 1)
     site.let_go()
     expect(visitor.status).to_contain_text("Stopped.")
+    tab_to(visitor.button("Generate"), key="Shift+Tab")
     visitor.forget()
-    tab_to("Generate", key="Shift+Tab")
     page.keyboard.press("Enter")
     expect(visitor.status).to_contain_text("Made in")
     visitor.wait_for_message("loaded")
-    tab_to("View 2")
+    viewer = page.frame_locator("iframe.splat-frame").first
+    tab_to(viewer.get_by_role("button", name="View from camera 3"))
+    page.keyboard.press("Enter")
+    visitor.wait_for_message("cameraSelected", camera=2)
+    tab_to(page.get_by_role("button", name="View 2"))
     page.keyboard.press("Enter")
     visitor.wait_for_message("cameraSelected", camera=1)
     expect(page.locator(".downloads a")).to_have_count(13)
+    tab_to(page.locator(".downloads a").first)
     with page.expect_download() as waiting:
-        tab_to("standard 3DGS layout")
         page.keyboard.press("Enter")
     assert waiting.value.suggested_filename == "scene.ply"
 
