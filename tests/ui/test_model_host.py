@@ -73,22 +73,6 @@ def test_computes_in_one_thread_whoever_asks(model_folder):
     assert threading.get_ident() not in asked
 
 
-def test_an_item_is_computed_while_the_one_before_it_is_in_use(model_folder):
-    begun = [threading.Event() for _ in range(3)]
-
-    def numbers():
-        for number, event in enumerate(begun):
-            event.set()
-            yield number
-
-    items = ModelHost(str(model_folder), "cpu").stream(numbers())
-    assert next(items) == 0
-    assert begun[1].wait(timeout=60)
-    # No further than that: a run that is stopped ends with the step it is in.
-    assert not begun[2].wait(timeout=0.2)
-    assert list(items) == [1, 2]
-
-
 def test_a_stream_that_is_closed_closes_what_it_came_from(model_folder):
     closed = threading.Event()
 

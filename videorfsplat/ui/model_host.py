@@ -87,23 +87,15 @@ class ModelHost:
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns, or raises, in the thread that computes."""
-        return self._submit(function, *arguments).result()
+        return self._thread.submit(copy_context().run, function, *arguments).result()
 
     def stream(self, items: Generator[T]) -> Iterator[T]:
-        """The items, each computed in the thread that computes while the one before it is in use:
-        a run does not wait for the page to show a step.
+        """The items, of which each is computed in the thread that computes.
 
-        Other work may come between two items. Closing the iterator closes `items` after the one
-        that is being computed.
+        Other work may come between two items. Closing the iterator closes `items`.
         """
-
-        def following() -> T:
-            return next(items, _END)
-
-        coming = self._submit(following)
         try:
-            while (item := coming.result()) is not _END:
-                coming = self._submit(following)
+            while (item := self.run(lambda: next(items, _END))) is not _END:
                 yield item
         finally:
             self.run(items.close)
@@ -143,9 +135,6 @@ class ModelHost:
         return timetable(
             num_inference_steps, pose_offset, base=base, shift=shift, pose_shift=pose_shift
         )
-
-    def _submit(self, function: Callable[..., T], *arguments: Any) -> "Future[T]":
-        return self._thread.submit(copy_context().run, function, *arguments)
 
     def _load(self) -> "VideoRFSplatPipeline":
         # Here and not above, so that the page opens before torch is imported.
