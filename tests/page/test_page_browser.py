@@ -444,35 +444,6 @@ def test_frames_and_viewer_are_linked(visit):
     expect(second).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_frustum_in_the_plot_shows_its_camera(visit):
-    visitor = visit()
-    visitor.wait_for_message("loaded")
-    plot = visitor.page.locator("#frustums .js-plotly-plot")
-    plot.scroll_into_view_if_needed()
-    plot.evaluate("""(plot) => plot.on('plotly_hover', ({ points: [point] }) => {
-        window.hovered = point.curveNumber;
-    })""")
-    box = plot.bounding_box()
-    assert box is not None
-    # Lines are thin: the mouse goes over the plot until it meets one.
-    places = [
-        (box["x"] + x, box["y"] + y)
-        for y in range(20, int(box["height"]), 7)
-        for x in range(20, int(box["width"]), 7)
-    ]
-    hovered = None
-    for place in places:
-        visitor.page.mouse.move(*place)
-        hovered = visitor.page.evaluate("() => window.hovered")
-        if hovered is not None:
-            break
-    assert hovered is not None
-    visitor.forget()
-    visitor.page.mouse.down()
-    visitor.page.mouse.up()
-    visitor.wait_for_message("cameraSelected", camera=hovered)
-
-
 def test_a_scene_made_earlier_opens_from_the_gallery(visit):
     visitor = visit("?prompt=a+blue+tree&num_inference_steps=7")
     expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a blue tree")
