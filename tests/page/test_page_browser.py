@@ -444,6 +444,36 @@ def test_frames_and_viewer_are_linked(visit):
     expect(second).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_frustum_in_the_plot_shows_its_camera(visit):
+    visitor = visit()
+    visitor.wait_for_message("loaded")
+    mouse = visitor.page.mouse
+    plot = visitor.page.locator("#frustums .js-plotly-plot")
+    plot.scroll_into_view_if_needed()
+    plot.evaluate("""(plot) => {
+        plot.on('plotly_hover', ({ points: [point] }) => { window.hovered = point.curveNumber; });
+        plot.on('plotly_unhover', () => { window.hovered = null; });
+    }""")
+    box = plot.bounding_box()
+    assert box is not None
+
+    def hovered_at(x: int) -> int | None:
+        mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
+        # plotly looks for the mouse when it draws.
+        visitor.page.wait_for_timeout(60)
+        return visitor.page.evaluate("() => window.hovered")
+
+    hovered = {x: hovered_at(x) for x in range(60, int(box["width"]) - 60, 6)}
+    camera = next(camera for camera in hovered.values() if camera is not None)
+    # A line is hovered from farther away than it can be clicked: the click goes to its middle.
+    places = [x for x, found in hovered.items() if found == camera]
+    hovered_at(places[len(places) // 2])
+    visitor.forget()
+    mouse.down()
+    visitor.wait_for_message("cameraSelected", camera=camera)
+    mouse.up()
+
+
 def test_a_scene_made_earlier_opens_from_the_gallery(visit):
     visitor = visit("?prompt=a+blue+tree&num_inference_steps=7")
     expect(visitor.page.get_by_label("Sentence", exact=True)).to_have_value("a blue tree")
