@@ -120,7 +120,6 @@ def with_variant(settings: GenerationSettings, variant: Variant) -> GenerationSe
 def field_values(settings: GenerationSettings) -> dict[str, Any]:
     """Values of the form that reproduce settings, but for a file of cameras: it is asked for."""
     is_preset = settings.trajectory in PRESETS
-    given = "preset" if is_preset else "file"
     values = Fields(
         prompt=settings.prompt,
         seed=settings.seed,
@@ -130,7 +129,7 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
         guidance_scale=settings.guidance_scale,
         pose_guidance_scale=settings.pose_guidance_scale,
         camera_guidance_scale=settings.camera_guidance_scale,
-        camera_source="generated" if settings.trajectory is None else given,
+        camera_source=_camera_source(settings.trajectory),
         preset=str(settings.trajectory) if is_preset else "orbit_left",
         camera_file=None,
     )
@@ -155,6 +154,12 @@ def check_steps(num_inference_steps: float) -> None:
     """Raise a `ValueError` in words if this is no number of steps that a visitor may ask for."""
     if not 1 <= num_inference_steps <= MAX_STEPS:
         raise ValueError(f"Choose between 1 and {MAX_STEPS} steps.")
+
+
+def _camera_source(trajectory: str | None) -> CameraSource:
+    if trajectory is None:
+        return "generated"
+    return "preset" if trajectory in PRESETS else "file"
 
 
 def _checked(values: dict[str, Any], model: str) -> GenerationSettings:
