@@ -38,6 +38,9 @@ RUN: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", 
 
 HEAD_START_SECONDS = 10
 
+# Gradio looks for events a thousand times a second, and the model pays for it.
+QUEUE_POLL_SECONDS = 0.02
+
 
 def build_page(events: PageEvents) -> gr.Blocks:
     """The page: layout, wired to its events."""
@@ -195,7 +198,9 @@ def serve(events: PageEvents, examples_folder: Path, port: int | None = None) ->
     """Build the page and serve it from a thread of its own."""
     page = build_page(events)
     gr.set_static_paths([VIEWER_FOLDER, events.files.root, examples_folder])
-    page.queue(max_size=64).launch(
+    page.queue(max_size=64)
+    page._queue.sleep_when_free = QUEUE_POLL_SECONDS
+    page.launch(
         server_port=port,
         theme=page_theme(),
         css=page_css(),

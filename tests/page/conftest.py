@@ -1,6 +1,7 @@
 """The page on a toy model, served by this process so that tests can count and slow its steps."""
 
 import importlib.util
+import math
 import os
 import threading
 import time
@@ -71,8 +72,8 @@ class Site:
         """Runs that are neither finished nor closed."""
         self.cancels = 0
         """Requests to cancel that have reached the server."""
-        self._free_steps = 0
-        self._let_go = threading.Event()
+        self._free_steps = math.inf
+        self._passing = threading.Condition()
         self.reset()
         transformer = events.host.pipeline().transformer
         self._forward, transformer.forward = transformer.forward, self._held_forward
@@ -82,15 +83,17 @@ class Site:
     def reset(self) -> None:
         self.steps = self.cancels = 0
         self.prompts = []
-        self._let_go.set()
+        self.let_go()
 
     def hold(self, after: int = 0) -> None:
         """Let so many steps pass; those after them begin, but do not end before `let_go`."""
         self._free_steps = after
-        self._let_go.clear()
 
-    def let_go(self) -> None:
-        self._let_go.set()
+    def let_go(self, steps: float = math.inf) -> None:
+        """Let so many more steps end."""
+        with self._passing:
+            self._free_steps += steps
+            self._passing.notify_all()
 
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT_MS / 1000
@@ -100,15 +103,16 @@ class Site:
 
     def _held_forward(self, *args: Any, **kwargs: Any) -> Any:
         self.steps += 1
-        if self.steps > self._free_steps:
-            self._let_go.wait()
+        step = self.steps
+        with self._passing:
+            self._passing.wait_for(lambda: step <= self._free_steps)
         return self._forward(*args, **kwargs)
 
-    def _counted_sample(self, settings: GenerationSettings, folder: Path) -> Iterator[Any]:
+    def _counted_sample(self, settings: GenerationSettings, *others: Any) -> Iterator[Any]:
         self.prompts.append(settings.prompt)
         self.running += 1
         try:
-            yield from self._sample(settings, folder)
+            yield from self._sample(settings, *others)
         finally:
             self.running -= 1
 

@@ -73,6 +73,31 @@ def test_computes_in_one_thread_whoever_asks(model_folder):
     assert threading.get_ident() not in asked
 
 
+def test_a_stream_waits_for_nobody_and_ends_with_the_item_in_which_it_is_stopped(model_folder):
+    stopped, reached, go_on, closed = (threading.Event() for _ in range(4))
+
+    def numbers():
+        try:
+            yield from range(3)
+            reached.set()
+            go_on.wait(timeout=60)
+            yield 3
+            yield 4
+        finally:
+            closed.set()
+
+    host = ModelHost(str(model_folder), "cpu")
+    items = host.stream(numbers(), stopped)
+    assert next(items) == 0
+    # Nobody has taken those between.
+    assert reached.wait(timeout=60)
+    stopped.set()
+    go_on.set()
+    assert list(items) == [1, 2, 3]
+    host.run(lambda: None)
+    assert closed.is_set()
+
+
 def test_a_stream_that_is_closed_closes_what_it_came_from(model_folder):
     closed = threading.Event()
 
@@ -86,7 +111,7 @@ def test_a_stream_that_is_closed_closes_what_it_came_from(model_folder):
     items = ModelHost(str(model_folder), "cpu").stream(endless())
     assert next(items) == 1
     items.close()
-    assert closed.is_set()
+    assert closed.wait(timeout=60)
 
 
 def test_failures_in_the_thread_reach_whoever_asked(model_folder):

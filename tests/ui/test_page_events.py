@@ -306,7 +306,7 @@ def test_a_stopped_page_rests_when_the_visitors_own_run_has_ended(events):
     chosen, *_ = events.begin(*FIELDS, None, None)
     run = events.generate(chosen, VISITOR)
     next(run)
-    is_stopped, *rest = events.stop()
+    is_stopped, *rest = events.stop(VISITOR)
     activity = Activity(*rest)
     assert is_stopped
     assert "Stopping…" in activity.status

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.evaluation.settings import DEFAULT_SUITES, SUITES, EvaluationSettings
+from videorfsplat.evaluation.settings import DEFAULT_SUITES, DTYPES, SUITES, EvaluationSettings
 from videorfsplat.generation_settings import find_model
 
 _DESCRIPTION = (
@@ -43,6 +43,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("model", str, "mini, the folder of a saved pipeline, or a hub id (default: mini)")
     option("probe", Path, "folder of an attribute probe (default: the bundled one)")
     option("device", str, "torch device (default: auto)")
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=default["dtype"],
+        help="of the transformer (default: float32)",
+    )
     option("figures", Path, "folder of the ablation's plots and tables (default: in the output)")
     option(
         "metrics",

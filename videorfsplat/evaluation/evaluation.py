@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
-from videorfsplat.evaluation.settings import EvaluationSettings
+from videorfsplat.evaluation.settings import DTYPES, EvaluationSettings
 from videorfsplat.generation import load_pipeline
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -61,7 +61,7 @@ class Evaluation:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Of all weights of the pipeline."""
+        """Of all weights of the pipeline, as they are computed with."""
         return fingerprint(
             *(part for part in self.pipeline.components.values() if isinstance(part, nn.Module))
         )
@@ -91,6 +91,8 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
     """
     pipeline = load_pipeline(settings.model, settings.device)
     pipeline.set_progress_bar_config(disable=True)
+    if settings.dtype != DTYPES[0]:
+        pipeline.transformer.to(getattr(torch, settings.dtype))
     evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
     _ = evaluation.size
     return evaluation

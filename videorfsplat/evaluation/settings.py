@@ -20,6 +20,9 @@ SUITES: dict[str, str] = {
 }
 DEFAULT_SUITES = ("autoencoder", "decoder", "generation")
 
+DTYPES = ("float32", "bfloat16")
+"""Precisions in which the transformer may generate the scenes."""
+
 # Far below the distance between the seeds of prompts and of reference scenes (`prompts`).
 MAX_PROMPTS = 100_000
 MAX_SEED = 1_000
@@ -71,6 +74,8 @@ class EvaluationSettings:
     """Folder of a saved attribute probe."""
     device: str = "auto"
     """Torch's name of it."""
+    dtype: str = "float32"
+    """Of the transformer; bfloat16 is faster where the processor multiplies in it."""
     figures: Path | None = None
     """Folder of the ablation's plots and tables; `<output>/figures` if absent."""
     metrics: Path | None = None
@@ -89,6 +94,8 @@ class EvaluationSettings:
         self._check_whole("prompts", 2, MAX_PROMPTS)
         self._check_whole("seed", 0, MAX_SEED)
         self._check_whole("batch_size", 1, 4096)
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}")
         if self.output.exists() and not self.output.is_dir():
             raise ValueError(f"{self.output} is a file, expected a folder")
         if "hub" in self.suites:

@@ -180,7 +180,8 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             pose_offset: timestep offset δ
         """
         with errors_in_words("No timetable"):
-            page_settings.check_steps(num_inference_steps)
+            asked = {"num_inference_steps": num_inference_steps, "pose_offset": pose_offset}
+            page_settings.check_ranges(asked)
             table = events.host.timetable(num_inference_steps, pose_offset, given_cameras=False)
             return table.as_rows()
 

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from videorfsplat.generation_settings import find_model
@@ -87,18 +88,38 @@ class ModelHost:
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns, or raises, in the thread that computes."""
-        return self._thread.submit(copy_context().run, function, *arguments).result()
+        return self._submit(function, *arguments).result()
 
-    def stream(self, items: Generator[T]) -> Iterator[T]:
-        """The items, of which each is computed in the thread that computes.
+    def stream(self, items: Generator[T], stopped: Event | None = None) -> Iterator[T]:
+        """The items, each computed in the thread that computes, one after the other: none waits
+        until those before it are taken, as the page needs its time to show them.
 
-        Other work may come between two items. Closing the iterator closes `items`.
+        Other work may come between two items. The one that is being computed when `stopped` is set,
+        or the iterator is closed, is the last; then `items` is closed.
         """
+        closed = Event()
+        coming: SimpleQueue[Future[T]] = SimpleQueue()
+
+        def following() -> T:
+            is_over = closed.is_set() or (stopped is not None and stopped.is_set())
+            item = _END if is_over else next(items, _END)
+            if item is not _END:
+                coming.put(self._submit(following))
+            return item
+
+        coming.put(self._submit(following))
         try:
-            while (item := self.run(lambda: next(items, _END))) is not _END:
+            while (item := coming.get().result()) is not _END:
                 yield item
         finally:
-            self.run(items.close)
+            closed.set()
+            # Not waited for: it may be the thread that serves every visitor that closes.
+            self._submit(items.close)
+
+    def after_work(self, function: Callable[[], None]) -> None:
+        """Call the function when what was asked for before has been computed; of a stream, the item
+        that is on its way. Does not wait for that."""
+        self._submit(function)
 
     def facts(self) -> ModelFacts:
         """About the model; waits until it is loaded."""
@@ -135,6 +156,9 @@ class ModelHost:
         return timetable(
             num_inference_steps, pose_offset, base=base, shift=shift, pose_shift=pose_shift
         )
+
+    def _submit(self, function: Callable[..., T], *arguments: Any) -> "Future[T]":
+        return self._thread.submit(copy_context().run, function, *arguments)
 
     def _load(self) -> "VideoRFSplatPipeline":
         # Here and not above, so that the page opens before torch is imported.

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import gradio as gr
@@ -33,7 +34,7 @@ from videorfsplat.ui.timetable_plot import timetable_svg
 from videorfsplat.ui.words_for_errors import errors_in_words
 from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
 
-UPDATE_SECONDS = 0.4
+UPDATE_SECONDS = 0.6
 """Steps that follow each other faster than this are not all shown."""
 
 
@@ -51,7 +52,7 @@ class PageEvents:
     ) -> None:
         self.host, self.files = host, files
         self.examples = {example.folder.name: example for example in examples}
-        self.runs = OngoingRuns()
+        self.runs = OngoingRuns(host.after_work)
         self._copies: dict[str, str] = {}
 
         def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
@@ -63,11 +64,14 @@ class PageEvents:
             sample, lambda settings, folder: gpu_seconds(settings.num_inference_steps)
         )
 
-    def sample(self, settings: GenerationSettings, folder: Path) -> Iterator[SamplingStep | Path]:
-        """A run: every step, then the folder with the scene."""
+    def sample(
+        self, settings: GenerationSettings, folder: Path, stopped: Event | None = None
+    ) -> Iterator[SamplingStep | Path]:
+        """A run: steps worth showing, then the folder with the scene; no step begins once `stopped`
+        is set."""
         # Before the run enters the thread in which the model would be loaded.
         self.host.start()
-        return self.host.stream(self._sample(settings, folder))
+        return _worth_showing(self.host.stream(self._sample(settings, folder), stopped))
 
     # The page opens --------------------------------------------------------------------------
 
@@ -77,7 +81,7 @@ class PageEvents:
         try:
             settings = settings_from_query(query)
             if settings is not None:
-                page_settings.check_ranges(settings)
+                page_settings.check_ranges(vars(settings))
         except ValueError as error:
             card = message_card("This link cannot be used.", f"{error}.", state="error")
             return card, *_no_fields(), *Result()
@@ -122,9 +126,11 @@ class PageEvents:
         self, steps: float | None, pose_offset: float | None, source: CameraSource
     ) -> str:
         """The timetable of these settings; the last one while a number is being typed."""
-        if steps is None or not 1 <= steps <= page_settings.MAX_STEPS:
+        if steps is None or pose_offset is None:
             return SKIP
-        if pose_offset is None or abs(pose_offset) > page_settings.MAX_OFFSET:
+        try:
+            page_settings.check_ranges({"num_inference_steps": steps, "pose_offset": pose_offset})
+        except ValueError:
             return SKIP
         return timetable_svg(self._timetable(int(steps), pose_offset, source != "generated"))
 
@@ -201,8 +207,8 @@ class PageEvents:
 
     def generate(self, chosen: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """One scene: values after every step, then those of the scene."""
-        with self.runs.of(request.session_hash):
-            yield from _with_failures_told(self._generate(chosen), Result())
+        with self.runs.of(request.session_hash) as stopped:
+            yield from _with_failures_told(self._generate(chosen, stopped), Result())
 
     def begin_comparison(self, *values: Any) -> tuple[Any, ...]:
         """The settings of both runs and the seed they share."""
@@ -227,13 +233,14 @@ class PageEvents:
         self, chosen: list[dict[str, Any]], request: gr.Request
     ) -> Iterator[tuple[Any, ...]]:
         """Two scenes, one after the other: values after every step."""
-        with self.runs.of(request.session_hash):
-            yield from _with_failures_told(self._compare(chosen), (*Side(), *Side()))
+        with self.runs.of(request.session_hash) as stopped:
+            yield from _with_failures_told(self._compare(chosen, stopped), (*Side(), *Side()))
 
-    def stop(self) -> tuple[Any, ...]:
+    def stop(self, request: gr.Request) -> tuple[Any, ...]:
         """That the person wants no result, and the page until the run has ended."""
+        self.runs.stop(request.session_hash)
         detail = "The step that is on its way is the last."
-        return True, *stopping(message_card("Stopping…", detail, state="stopped"))
+        return True, *stopping(message_card("Stopping…", detail, state="busy"))
 
     def settle(
         self, shown: str | None, previous: str | None, request: gr.Request
@@ -309,11 +316,11 @@ class PageEvents:
 
     # -----------------------------------------------------------------------------------------
 
-    def _generate(self, chosen: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    def _generate(self, chosen: dict[str, Any], stopped: Event) -> Iterator[tuple[Any, ...]]:
         settings = GenerationSettings.from_dict(chosen)
         start = time.perf_counter()
         yield *working(self._starting()), *Result()
-        for item in _worth_showing(self.sample(settings, self.files.new())):
+        for item in self.sample(settings, self.files.new(), stopped):
             if isinstance(item, SamplingStep):
                 yield *Activity(status=progress_card(item)), *self._step(settings, item)
                 continue
@@ -321,11 +328,13 @@ class PageEvents:
             card = message_card(f"Made in {seconds}.", _who(item), state="done")
             yield *resting(card), *self._show(item)
 
-    def _compare(self, chosen: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    def _compare(self, chosen: list[dict[str, Any]], stopped: Event) -> Iterator[tuple[Any, ...]]:
         start = time.perf_counter()
         yield *working(self._starting()), *Side(), *Side()
         for index, name in enumerate(("Left", "Right")):
-            yield from self._run_side(GenerationSettings.from_dict(chosen[index]), index, name)
+            yield from self._run_side(
+                GenerationSettings.from_dict(chosen[index]), index, name, stopped
+            )
         seconds = format_seconds(time.perf_counter() - start)
         card = message_card(f"Compared in {seconds}.", "Both views move together.", state="done")
         yield *resting(card), *Side(), *Side()
@@ -382,9 +391,9 @@ class PageEvents:
         )
 
     def _run_side(
-        self, settings: GenerationSettings, index: int, name: str
+        self, settings: GenerationSettings, index: int, name: str, stopped: Event
     ) -> Iterator[tuple[Any, ...]]:
-        for item in _worth_showing(self.sample(settings, self.files.new())):
+        for item in self.sample(settings, self.files.new(), stopped):
             if isinstance(item, SamplingStep):
                 card, result = progress_card(item, name), self._step(settings, item)
             else:
@@ -423,7 +432,7 @@ class PageEvents:
 def _worth_showing(run: Iterator[SamplingStep | Path]) -> Iterator[SamplingStep | Path]:
     """The run without steps that come so soon after another that nobody would see both.
 
-    Where page and browser share a processor, the model waits for every update of the page.
+    Where page and model share a processor, every update takes its time from the model.
     """
     shown = -math.inf
     for item in run:

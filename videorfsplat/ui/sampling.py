@@ -26,7 +26,7 @@ from videorfsplat.ui.depth_pictures import write_depth_pictures
 from videorfsplat.ui.sampling_updates import Preview, SamplingStep
 from videorfsplat.ui.scene_folder import SPLATS_NAME
 
-PREVIEW_SHARE = 0.08
+PREVIEW_SHARE = 0.05
 """Most of a run's time that may go into previews, but for the first one, which always comes."""
 
 
