@@ -56,7 +56,8 @@ class DecoderTraining:
     nowhere."""
     perceptual_weight: float = 0.2
     latent_noise: float = 0.02
-    """Noise added to latents, as generated ones are never exact."""
+    """Most noise added to a scene's latents, as generated ones are never exact; drawn anew from 0
+    to this deviation."""
     sampling: ViewSampling = field(default_factory=ViewSampling)
     """Of recordings; worlds have views and a size of their own."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_DECODER))
@@ -152,14 +153,15 @@ def _draw_scene(
     views = scenes.read(row, randomness.generator)
     frames = views.frames.to(device)
     latents = encode_views(vae, frames)
-    noise = torch.randn(latents.shape, generator=randomness.generator).to(device)
+    level = settings.latent_noise * torch.rand((), generator=randomness.generator)
+    noise = level * torch.randn(latents.shape, generator=randomness.generator)
     sources = torch.randperm(len(frames), generator=randomness.generator)[: settings.source_views]
     novel = torch.randperm(len(views.novel_frames), generator=randomness.generator)
     novel = novel[: settings.novel_views]
     targets = torch.cat([frames[sources], views.novel_frames[novel].to(device)])
     target_cameras = concatenate_cameras([views.cameras[sources], views.novel_cameras[novel]])
     return _Scene(
-        latents=latents + settings.latent_noise * noise,
+        latents=latents + noise.to(device),
         cameras=views.cameras.to(device),
         frames=frames.float() / 255,
         depths=views.depths.to(device).float(),
