@@ -92,6 +92,8 @@ def test_the_command_names_what_decides_the_figures(settings):
     words = command_of(changed).split()
     assert words[:4] == ["python", "-m", "videorfsplat", "evaluate"]
     assert words[4:12] == ["--suite", "decoder", "--prompts", "5", "--seed", "3", "--model", "mini"]
+    assert "--dtype" not in words
+    assert "--dtype bfloat16" in command_of(dataclasses.replace(settings, dtype="bfloat16"))
     # Where the run wrote is of no interest to others.
     assert str(settings.output) not in words
 
