@@ -120,7 +120,7 @@ def measure_served(client: httpx.Client, steps: int) -> float:
     start = time.perf_counter()
     address = "/gradio_api/call/v2/generate"
     asked = client.post(address, json={"prompt": PROMPT, "num_inference_steps": steps})
-    with client.stream("GET", f"/gradio_api/call/generate/{asked.json()['event_id']}") as answer:
+    with client.stream("GET", f"{address}/{asked.json()['event_id']}") as answer:
         lines = deque(answer.iter_lines(), maxlen=4)
     assert "event: complete" in lines, lines
     return time.perf_counter() - start

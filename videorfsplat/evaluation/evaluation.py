@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
-from videorfsplat.evaluation.settings import DTYPES, EvaluationSettings
+from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.generation import load_pipeline
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -91,7 +91,7 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
     """
     pipeline = load_pipeline(settings.model, settings.device)
     pipeline.set_progress_bar_config(disable=True)
-    if settings.dtype != DTYPES[0]:
+    if settings.dtype != EvaluationSettings.dtype:
         pipeline.transformer.to(getattr(torch, settings.dtype))
     evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
     _ = evaluation.size

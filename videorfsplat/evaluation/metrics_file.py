@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.evaluation.measurements import write_text
-from videorfsplat.evaluation.settings import DEFAULT_SUITES, DTYPES, MINI_PROBE, EvaluationSettings
+from videorfsplat.evaluation.settings import DEFAULT_SUITES, MINI_PROBE, EvaluationSettings
 from videorfsplat.formats.files import read_json_object
 
 _PACKAGE = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ def command_of(settings: EvaluationSettings) -> str:
     words += ["--model", settings.model]
     if settings.probe != MINI_PROBE:
         words += ["--probe", str(settings.probe)]
-    if settings.dtype != DTYPES[0]:
+    if settings.dtype != EvaluationSettings.dtype:
         words += ["--dtype", settings.dtype]
     return shlex.join([*words, "--output", "evaluation"])
 

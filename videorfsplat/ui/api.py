@@ -80,9 +80,9 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             seed: of the noise; the same seed and settings give the same scene
             num_inference_steps: denoising steps, 1 to 60
             pose_offset: timestep offset δ, -0.5 to 0.5; above 0 cameras are ahead of images
-            guidance_scale: sentence to images; 1 is off
-            pose_guidance_scale: sentence to cameras; 1 is off
-            camera_guidance_scale: cameras to images; 1 is off
+            guidance_scale: sentence to images, 1 to 8; 1 is off
+            pose_guidance_scale: sentence to cameras, 1 to 5; 1 is off
+            camera_guidance_scale: cameras to images, 1 to 5; 1 is off
             trajectory: preset camera path such as orbit_left; empty generates the cameras
         """
         values = {

@@ -97,12 +97,11 @@ class ModelHost:
         Other work may come between two items. The one that is being computed when `stopped` is set,
         or the iterator is closed, is the last; then `items` is closed.
         """
-        closed = Event()
+        closed, stopped = Event(), stopped or Event()
         coming: SimpleQueue[Future[T]] = SimpleQueue()
 
         def following() -> T:
-            is_over = closed.is_set() or (stopped is not None and stopped.is_set())
-            item = _END if is_over else next(items, _END)
+            item = _END if closed.is_set() or stopped.is_set() else next(items, _END)
             if item is not _END:
                 coming.put(self._submit(following))
             return item
