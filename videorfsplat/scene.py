@@ -42,6 +42,8 @@ TRANSFORMS_NAME = "transforms.json"
 FRAMES_NAME = "frames"
 DEPTHS_NAME = "depths.safetensors"
 PREVIEW_NAME = "preview.mp4"
+LATENTS_NAME = "latents.safetensors"
+"""Normalised image latents `latents` [C,V,h,w] that the frames were decoded from, if kept."""
 RECORD_NAME = "scene.json"
 # Stands in for the record while a scene is replaced: the folder is ours, but no scene.
 _UNFINISHED_NAME = "scene.unfinished"
@@ -86,7 +88,7 @@ class Scene:
         `depths.safetensors` if there are depths.
 
         Everything is first written beside `folder`, so a failure leaves `folder` as it was. An
-        existing scene in it is replaced with its preview; other files in it are left alone.
+        existing scene in it is replaced with its preview and latents; other files are left alone.
 
         Raises:
             ValueError: if a value is out of range, the record is not JSON, or `folder` cannot take
@@ -211,7 +213,7 @@ def check_scene_folder(folder: Path) -> None:
     check_can_write(folder)
     if (folder / RECORD_NAME).is_file() or (folder / _UNFINISHED_NAME).is_file():
         return
-    names = (PLY_NAME, TRANSFORMS_NAME, FRAMES_NAME, DEPTHS_NAME, PREVIEW_NAME)
+    names = (PLY_NAME, TRANSFORMS_NAME, FRAMES_NAME, DEPTHS_NAME, PREVIEW_NAME, LATENTS_NAME)
     taken = [name for name in names if (folder / name).exists()]
     if taken:
         raise ValueError(
@@ -228,7 +230,7 @@ def _publish(staging: Path, folder: Path) -> None:
     # Without its scene.json the folder is no scene, so nobody reads a mixture of old and new.
     (folder / _UNFINISHED_NAME).touch()
     (folder / RECORD_NAME).unlink(missing_ok=True)
-    for name in (DEPTHS_NAME, PREVIEW_NAME):
+    for name in (DEPTHS_NAME, PREVIEW_NAME, LATENTS_NAME):
         (folder / name).unlink(missing_ok=True)
     for old in (folder / FRAMES_NAME).glob("*.png"):
         old.unlink()

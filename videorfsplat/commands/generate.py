@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections import deque
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--model", "model", str, "mini, the folder of a saved pipeline, or a hub id")
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
     parser.add_argument("--no-video", action="store_true", help="write no preview.mp4")
+    parser.add_argument(
+        "--latents", action="store_true", help="write latents.safetensors, for train decoder"
+    )
     _add_memory(parser.add_argument_group("for large models"))
 
 
@@ -145,12 +149,14 @@ def _make_scene(
     clock: StageClock,
 ) -> dict[str, Any]:
     """Generate and save one scene; the clock holds what was done before."""
-    from videorfsplat.formats.video import save_video
-    from videorfsplat.generation import generate_scene
-    from videorfsplat.preview import preview_cameras, render_frames
-    from videorfsplat.scene import PREVIEW_NAME
+    from safetensors.torch import save_file
 
-    scene = generate_scene(pipeline, settings)
+    from videorfsplat.formats.video import save_video
+    from videorfsplat.generation import stream_scene
+    from videorfsplat.preview import preview_cameras, render_frames
+    from videorfsplat.scene import LATENTS_NAME, PREVIEW_NAME
+
+    last_step, scene = deque(stream_scene(pipeline, settings), maxlen=2)
     clock.skip()
     film = None
     if not args.no_video:
@@ -162,6 +168,9 @@ def _make_scene(
     replace(scene, record=record).save(folder)
     if film is not None:
         save_video(film, folder / PREVIEW_NAME)
+    if args.latents:
+        latents = last_step.latents[0].float().cpu().contiguous()
+        save_file({"latents": latents}, folder / LATENTS_NAME)
     clock.lap("save")
     return {
         "scene": str(folder),

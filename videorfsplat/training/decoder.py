@@ -19,6 +19,7 @@ from videorfsplat.rays import camera_rays
 from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
+from videorfsplat.training.generated_views import GeneratedViews
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
@@ -58,9 +59,17 @@ class DecoderTraining:
     latent_noise: float = 0.02
     """Most noise added to a scene's latents, as generated ones are never exact; drawn anew from 0
     to this deviation."""
+    generated: str | None = None
+    """Folder of scenes that the model made (`generate --prompts … --latents`), trained on too."""
+    generated_share: float = 0.5
+    """Of these among all scenes of a batch, on average."""
     sampling: ViewSampling = field(default_factory=ViewSampling)
     """Of recordings; worlds have views and a size of their own."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_DECODER))
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.generated_share <= 1:
+            raise ValueError(f"generated_share must lie in [0, 1], got {self.generated_share}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,9 @@ def train_decoder(settings: DecoderTraining) -> Path:
     scenes = open_decoder_scenes(
         settings.data, settings.sampling, settings.novel_views, settings.run.output
     )
+    generated = None
+    if settings.generated is not None:
+        generated = GeneratedViews(settings.generated, settings.novel_views)
     folder = component_folder(settings.autoencoder, "vae")
     vae = AutoencoderKLMochi.from_pretrained(folder, torch_dtype=torch.float32)
     vae.requires_grad_(False).eval()
@@ -110,8 +122,8 @@ def train_decoder(settings: DecoderTraining) -> Path:
     vae, perceptual = vae.to(device), PerceptualLoss().to(device)
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        rows = randomness.indices(len(scenes), settings.run.batch_size)
-        drawn = [_draw_scene(scenes, vae, settings, row, randomness) for row in rows]
+        rows = _draw_rows(scenes, generated, settings, randomness)
+        drawn = [_draw_scene(*row, vae, settings, randomness) for row in rows]
         terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in drawn]
         return {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
 
@@ -141,18 +153,36 @@ def _initial_decoder(settings: DecoderTraining, vae: AutoencoderKLMochi) -> Gaus
     return GaussianDecoder.from_autoencoder(vae, **settings.model)
 
 
+def _draw_rows(
+    scenes: DecoderScenes,
+    generated: GeneratedViews | None,
+    settings: DecoderTraining,
+    randomness: StepRandomness,
+) -> list[tuple[DecoderScenes, int]]:
+    """This process's scenes of a batch: where each is read from, and its place there."""
+    count = settings.run.batch_size
+    rows = randomness.indices(len(scenes), count)
+    if generated is None:
+        return [(scenes, row) for row in rows]
+    others, lots = randomness.indices(len(generated), count), randomness.rand(count)
+    return [
+        (generated, other) if lot < settings.generated_share else (scenes, row)
+        for row, other, lot in zip(rows, others, lots, strict=True)
+    ]
+
+
 @torch.no_grad()
 def _draw_scene(
     scenes: DecoderScenes,
+    row: int,
     vae: AutoencoderKLMochi,
     settings: DecoderTraining,
-    row: int,
     randomness: StepRandomness,
 ) -> _Scene:
     device = vae.device
     views = scenes.read(row, randomness.generator)
     frames = views.frames.to(device)
-    latents = encode_views(vae, frames)
+    latents = encode_views(vae, frames) if views.latents is None else views.latents.to(device)
     level = settings.latent_noise * torch.rand((), generator=randomness.generator)
     noise = level * torch.randn(latents.shape, generator=randomness.generator)
     sources = torch.randperm(len(frames), generator=randomness.generator)[: settings.source_views]

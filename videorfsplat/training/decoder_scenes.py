@@ -27,6 +27,8 @@ class SceneViews(NamedTuple):
     novel_frames: UInt8[Tensor, "k 3 h w"]
     """Held back: rendered and compared, never encoded."""
     novel_cameras: Cameras
+    latents: Float[Tensor, "1 c v h w"] | None = None
+    """Normalised, if the frames were decoded from them; else the frames are encoded."""
 
 
 @runtime_checkable
