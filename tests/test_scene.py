@@ -76,7 +76,8 @@ def test_loaded_scene_renders_the_same(folder):
 
 
 def test_saving_over_a_scene_leaves_nothing_of_it_but_foreign_files(folder):
-    (folder / "preview.mp4").write_bytes(b"of the old scene")
+    for name in ("preview.mp4", "latents.safetensors"):
+        (folder / name).write_bytes(b"of the old scene")
     (folder / "notes.txt").write_text("mine")
     new = toy_scene(num_views=3, with_depths=False)
     new.save(folder)
@@ -124,7 +125,10 @@ def test_failure_while_replacing_is_noticed_by_the_next_reader(folder, monkeypat
     assert not (folder / "scene.unfinished").exists()
 
 
-@pytest.mark.parametrize("name", ["transforms.json", "scene.ply", "preview.mp4", "frames/000.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["transforms.json", "scene.ply", "preview.mp4", "latents.safetensors", "frames/000.png"],
+)
 def test_leaves_a_folder_alone_that_is_no_scene(tmp_path, name):
     theirs = tmp_path / "theirs" / name
     theirs.parent.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,13 @@ def test_the_first_step_previews_all_frames_and_cameras(pipeline, tmp_path):
     assert all(frame.startswith("data:image/webp;base64,") for frame in first.preview.frames)
     # What goes to another process must be plain.
     assert pickle.loads(pickle.dumps(first)) == first
+
+
+def test_the_last_step_has_no_preview_even_if_it_is_the_first(pipeline, tmp_path):
+    step, folder = sample(pipeline, replace(SETTINGS, num_inference_steps=1), tmp_path)
+    assert isinstance(step, SamplingStep)
+    assert step.preview is None
+    assert folder == tmp_path
 
 
 def test_the_folder_holds_the_scene_that_the_command_line_would_make(pipeline, tmp_path):

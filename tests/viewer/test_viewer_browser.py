@@ -400,6 +400,29 @@ def test_leaves_the_processor_alone_while_nothing_moves_and_answers_the_next_key
     assert viewer.pose()["transform"] != before["transform"]
 
 
+def test_a_gamepad_wakes_the_viewer_and_is_read_after_a_rest(viewer):
+    """Gamepads send an event when they are plugged in, and none when their sticks move."""
+    viewer.send("cameras", cameras=f"{viewer.site}/cloud.json")
+    viewer.wait_for("pose")
+    # Only where the hands are: two viewers may be open.
+    viewer.surface.focus()
+    pushed_stick = """([plugged, turn]) => {
+        const { contentWindow } = document.querySelector('#viewer');
+        const buttons = Array(16).fill({ pressed: false, value: 0 });
+        const pad = { mapping: 'standard', axes: [0, 0, turn, 0], buttons };
+        contentWindow.navigator.getGamepads = () => [null, pad];
+        window.messages.length = 0;
+        if (!plugged) contentWindow.dispatchEvent(new contentWindow.Event('gamepadconnected'));
+    }"""
+    for plugged in (False, True, True):
+        # Longer than the loop takes to rest.
+        viewer.page.wait_for_timeout(1500)
+        viewer.page.evaluate(pushed_stick, [plugged, 1])
+        viewer.wait_for("pose")
+        viewer.page.evaluate(pushed_stick, [True, 0])
+
+
+
 def test_steps_instead_of_gliding_for_people_who_want_no_motion(open_page, site):
     page = open_page(f"?content={site}/axes.ply&cameras={site}/cloud.json", reduced_motion="reduce")
     expect(page.get_by_text("120 splats")).to_be_visible(timeout=TIMEOUT_MS)

@@ -27,7 +27,8 @@ from videorfsplat.ui.sampling_updates import Preview, SamplingStep
 from videorfsplat.ui.scene_folder import SPLATS_NAME
 
 PREVIEW_SHARE = 0.05
-"""Most of a run's time that may go into previews, but for the first one, which always comes."""
+"""Most of a run's time that may go into previews, but for the first one, which always comes where
+another step follows."""
 
 
 def sample(
@@ -51,7 +52,10 @@ def sample(
         now = time.perf_counter()
         allowed = PREVIEW_SHARE * (now - start)
         preview = None
-        if item.index == 0 or preview_seconds + last_preview_seconds <= allowed:
+        # After the last step the scene itself is next.
+        is_last = item.index + 1 == item.num_inference_steps
+        is_due = item.index == 0 or preview_seconds + last_preview_seconds <= allowed
+        if is_due and not is_last:
             preview = _preview(pipeline, item)
             last_preview_seconds = time.perf_counter() - now
             preview_seconds += last_preview_seconds

@@ -83,7 +83,10 @@ export class ViewerApp implements Commands {
     readonly #navigation = new Navigation(() => this.#reportPlayback());
     readonly #rig = this.#navigation.rig;
     readonly #resolution = new ResolutionGovernor();
-    readonly #loop = new FrameLoop((time, seconds) => this.#frame(time, seconds));
+    readonly #loop = new FrameLoop(
+        (time, seconds) => this.#frame(time, seconds),
+        () => this.#input.hasGamepad,
+    );
     readonly #input: SurfaceInput;
     readonly #frustums = new FrustumOverlay();
     readonly #compare: FrameCompare;
@@ -656,15 +659,18 @@ export class ViewerApp implements Commands {
             const options = { capture: true, passive: true };
             this.#root.addEventListener(name, () => this.#loop.wake(), options);
         }
+        window.addEventListener('gamepadconnected', () => this.#loop.wake());
         new ResizeObserver(() => {
             const { clientWidth, clientHeight } = this.#root;
             if (!clientWidth || !clientHeight) return;
             this.#canvas = { width: clientWidth, height: clientHeight };
             this.#rig.setCanvas(this.#canvas);
+            this.#loop.wake();
             this.#update();
         }).observe(this.#root);
         new IntersectionObserver(([entry]) => {
             this.#visible = entry?.isIntersecting ?? true;
+            this.#loop.wake();
         }).observe(this.#root);
         const reduced = window.matchMedia('(prefers-reduced-motion: reduce)');
         const follow = () => {

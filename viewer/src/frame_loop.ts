@@ -1,11 +1,11 @@
-/** The beat of the viewer: every picture while something happens, now and then while nothing does. */
+/** The beat of the viewer: every picture while something happens, none while nothing does. */
 
 /** Steps longer than this, after the tab slept, would throw the view around. */
 const MAX_STEP_SECONDS = 0.1;
 /** Nothing has happened for this long: the loop rests. */
 const REST_MS = 1000;
-/** While resting, how often a gamepad is looked at. */
-const RESTING_INTERVAL_MS = 100;
+/** While resting, how often what sends no events is looked at. */
+const WATCHING_INTERVAL_MS = 100;
 
 /** What is done at each beat; true if anything moved. */
 export type Beat = (time: number, seconds: number) => boolean;
@@ -13,32 +13,38 @@ export type Beat = (time: number, seconds: number) => boolean;
 /** A loop at the display's pace would keep a processor busy beside a page that computes. */
 export class FrameLoop {
     readonly #beat: Beat;
+    readonly #watches: () => boolean;
     #time = performance.now();
     #lastMove = performance.now();
-    #resting: number | null = null;
+    #resting = false;
+    #watching: number | undefined;
 
-    constructor(beat: Beat) {
+    /** `watches` says whether something may move without an event that wakes the loop. */
+    constructor(beat: Beat, watches: () => boolean) {
         this.#beat = beat;
+        this.#watches = watches;
         requestAnimationFrame(() => this.#run());
     }
 
     /** Something is about to move. */
     wake(): void {
         this.#lastMove = performance.now();
-        if (this.#resting === null) return;
-        clearTimeout(this.#resting);
-        this.#resting = null;
+        if (!this.#resting) return;
+        this.#resting = false;
+        clearTimeout(this.#watching);
         this.#time = performance.now();
         requestAnimationFrame(() => this.#run());
     }
 
     #run(): void {
-        this.#resting = null;
         const time = performance.now();
         const seconds = Math.min((time - this.#time) / 1000, MAX_STEP_SECONDS);
         this.#time = time;
         if (this.#beat(time, seconds)) this.#lastMove = time;
-        if (time - this.#lastMove < REST_MS) requestAnimationFrame(() => this.#run());
-        else this.#resting = window.setTimeout(() => this.#run(), RESTING_INTERVAL_MS);
+        this.#resting = time - this.#lastMove >= REST_MS;
+        if (!this.#resting) requestAnimationFrame(() => this.#run());
+        else if (this.#watches()) {
+            this.#watching = window.setTimeout(() => this.#run(), WATCHING_INTERVAL_MS);
+        }
     }
 }

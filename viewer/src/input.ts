@@ -231,6 +231,11 @@ export class SurfaceInput {
 
     #gamepadsAllowed = true;
 
+    /** Gamepads are read, as they send no events. */
+    get hasGamepad(): boolean {
+        return this.#gamepads().some((pad) => pad !== null);
+    }
+
     /** A page may be framed where gamepads are not allowed; asking for them is an error there. */
     #gamepads(): readonly (Gamepad | null)[] {
         if (!this.#gamepadsAllowed) return [];
