@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
 from videorfsplat.evaluation.evaluation import Evaluation, fingerprint, load_evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
@@ -108,3 +109,12 @@ def test_a_fingerprint_changes_with_any_weight():
     with torch.no_grad():
         model.bias[3] += 1e-6
     assert fingerprint(model) != before
+
+
+def test_a_fingerprint_changes_with_the_solver():
+    euler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    again = FlowMatchEulerDiscreteScheduler.from_config(euler.config)
+    shifted = FlowMatchEulerDiscreteScheduler(shift=3.5)
+    other = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    assert fingerprint(euler) == fingerprint(again)
+    assert len({fingerprint(solver) for solver in (euler, shifted, other)}) == 3

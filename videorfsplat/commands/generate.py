@@ -153,10 +153,13 @@ def _make_scene(
 
     from videorfsplat.formats.video import save_video
     from videorfsplat.generation import stream_scene
+    from videorfsplat.pipeline_output import DenoisingStep
     from videorfsplat.preview import preview_cameras, render_frames
-    from videorfsplat.scene import LATENTS_NAME, PREVIEW_NAME
+    from videorfsplat.scene import LATENTS_NAME, PREVIEW_NAME, Scene
 
     last_step, scene = deque(stream_scene(pipeline, settings), maxlen=2)
+    assert isinstance(last_step, DenoisingStep)
+    assert isinstance(scene, Scene)
     clock.skip()
     film = None
     if not args.no_video:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import SchedulerMixin
 from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.generation import load_pipeline
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.solvers import Scheduler
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ class Evaluation:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Of all weights of the pipeline, as they are computed with."""
-        return fingerprint(
-            *(part for part in self.pipeline.components.values() if isinstance(part, nn.Module))
-        )
+        """Of all weights of the pipeline, as they are computed with, and of its solvers."""
+        parts = self.pipeline.components.values()
+        solvers = [part for part in parts if isinstance(part, SchedulerMixin)]
+        return fingerprint(*(part for part in parts if isinstance(part, nn.Module)), *solvers)
 
     @cached_property
     def probe_fingerprint(self) -> str:
@@ -98,13 +100,18 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
     return evaluation
 
 
-def fingerprint(*models: nn.Module) -> str:
-    """Sixteen digits that change with any weight."""
+def fingerprint(*parts: nn.Module | Scheduler) -> str:
+    """Sixteen digits that change with any weight, and with any setting of a solver."""
     digest = hashlib.sha256()
-    for model in models:
-        for name, value in sorted(model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.float().cpu().numpy().tobytes())
+    for part in parts:
+        if isinstance(part, nn.Module):
+            for name, value in sorted(part.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(value.float().cpu().numpy().tobytes())
+        else:
+            # Private entries tell where the values come from.
+            config = {k: v for k, v in dict(part.config).items() if not k.startswith("_")}
+            digest.update(f"{type(part).__name__} {sorted(config.items())}".encode())
     return digest.hexdigest()[:16]
 
 
