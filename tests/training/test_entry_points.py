@@ -260,3 +260,16 @@ def test_a_sheet_is_rows_of_frames_enlarged(tmp_path):
         assert sheet.size == (3 * 4 * 3, 2 * 2 * 3)
         places = [(0, 0), (12, 0), (35, 5), (0, 6), (35, 11)]
         assert [sheet.getpixel(place)[0] for place in places] == [0, 128, 255, 255, 0]
+
+
+@pytest.mark.parametrize("part", ["autoencoder", "text-encoder", "decoder", "joint", "probe"])
+def test_an_argument_that_the_model_does_not_take_is_named_before_any_work(part, tmp_path, capsys):
+    data = "--captions" if part == "text-encoder" else "--data"
+    options = ["--output", tmp_path / "run", data, tmp_path / "nowhere", "--max-steps", 1]
+    folders = {"decoder": ["--autoencoder"], "probe": ["--autoencoder"]}
+    folders["joint"] = ["--autoencoder", "--text-encoder"]
+    options += [word for name in folders.get(part, []) for word in (name, tmp_path / "nowhere")]
+    words = ["train", part, *options, "--batch-size", 1, "--model", '{"widht": 3}']
+    assert main([*map(str, words)]) == 2
+    assert "takes no widht; it takes " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.one_frame import decode_frames, encode_frames
+from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 from videorfsplat.training.sheets import save_sheet
@@ -47,6 +48,9 @@ class AutoencoderTraining:
     init: str | None = None
     """Folder of an autoencoder to start from."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_AUTOENCODER))
+
+    def __post_init__(self) -> None:
+        check_model_arguments(AutoencoderKLMochi, self.model)
 
 
 class _Reconstruction(nn.Module):

@@ -20,6 +20,7 @@ from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
 from videorfsplat.training.generated_views import GeneratedViews
+from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
@@ -68,6 +69,7 @@ class DecoderTraining:
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_DECODER))
 
     def __post_init__(self) -> None:
+        check_model_arguments(GaussianDecoder, self.model)
         if not 0 <= self.generated_share <= 1:
             raise ValueError(f"generated_share must lie in [0, 1], got {self.generated_share}")
 

@@ -33,6 +33,7 @@ from videorfsplat.training.joint_batches import (
 from videorfsplat.training.joint_sheets import draw_sheet
 from videorfsplat.training.latent_cache import LatentCache
 from videorfsplat.training.lora import add_image_lora
+from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.optimizers import adamw, muon_and_adamw
 from videorfsplat.training.precision import resolve_precision
 from videorfsplat.training.run import (
@@ -107,6 +108,9 @@ class JointTraining:
     """Precision in which the image stream's own weights are kept; bfloat16 with LoRA only."""
     times: TimeDistribution = field(default_factory=TimeDistribution)
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_TRANSFORMER))
+
+    def __post_init__(self) -> None:
+        check_model_arguments(VideoRFSplatTransformer3DModel, self.model)
 
 
 def train_joint(settings: JointTraining) -> Path:

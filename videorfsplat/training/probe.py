@@ -18,6 +18,7 @@ from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.models.one_frame import decode_frames, encode_frames
+from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 
@@ -47,6 +48,9 @@ class ProbeTraining:
     """Views of a scene that a step shows, drawn from all."""
     model: dict[str, Any] = field(default_factory=dict)
     """Constructor arguments of the probe besides its attributes."""
+
+    def __post_init__(self) -> None:
+        check_model_arguments(AttributeProbe, self.model)
 
 
 def probe_attributes() -> dict[str, dict[str, list[str]]]:

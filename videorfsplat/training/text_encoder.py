@@ -30,6 +30,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED, caption_mentions
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.training.attention import training_attention
+from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 
 MINI_TEXT_ENCODER: dict[str, Any] = {
@@ -59,6 +60,9 @@ class TextEncoderTraining:
     max_length: int = 64
     word_dropout: float = 0.05
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_TEXT_ENCODER))
+
+    def __post_init__(self) -> None:
+        check_model_arguments(T5Config, self.model)
 
 
 def write_captions(path: Path, first_seed: int, num_worlds: int, per_world: int) -> None:
