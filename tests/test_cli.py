@@ -14,6 +14,7 @@ import numpy as np
 import plyfile
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from safetensors.torch import load_file
 from tiny import NUM_VIEWS, tiny_pipeline
 
@@ -323,11 +324,19 @@ def test_info_counts_a_saved_model(model, capsys):
 
 def test_bench_reports_speed_and_stages(model, capsys):
     words = ["--gaussians", 200, "--size", 16, "--repeats", 1, "--model", model]
-    report = run_json(capsys, "bench", *words)
+    report = run_json(capsys, "bench", *words, "--euler-steps", 3)
     speedup = report["rasterizer_speedup_over_torch"]
     assert speedup.keys() == {"forward", "backward"}
     assert speedup["forward"] > 0
-    assert report["generation"]["seconds"]["denoise"] > 0
+    generation = report["generation"]
+    stages = {"text", "denoise", "decode", "render", "save", "total"}
+    for run in (generation, generation["euler"]):
+        assert run["seconds"].keys() == stages
+        assert min(run["seconds"].values()) >= 0
+        assert run["seconds"]["denoise"] > 0
+    ratio = generation["euler"]["seconds"]["total"] / generation["seconds"]["total"]
+    assert generation["euler"]["times_default"] == pytest.approx(ratio, abs=0.01)
+    assert "euler_steps must lie in" in check_refused(capsys, "bench", "--euler-steps", -1)
 
 
 def test_data_writes_worlds_and_captions(tmp_path, capsys):
@@ -380,6 +389,9 @@ def test_assemble_puts_parts_together_again(model, tmp_path, capsys):
         # Folders of the machine that the parts were trained on are not told.
         assert str(model) not in (folder / name / "config.json").read_text()
     assert len(generate_scene(assembled, GenerationSettings(PROMPT, num_inference_steps=2)).frames)
+    assert type(assembled.scheduler) is type(assembled.pose_scheduler) is UniPCMultistepScheduler
+    run_json(capsys, "assemble", *words, "--output", tmp_path / "euler", "--solver", "euler")
+    assert type(load_pipeline(str(tmp_path / "euler")).scheduler) is FlowMatchEulerDiscreteScheduler
 
 
 def test_assemble_takes_parts_of_whole_pipelines(model, tmp_path, capsys):

@@ -11,15 +11,15 @@ from diffusers import (
 )
 
 from videorfsplat.schedules import base_times, timetable
-from videorfsplat.solvers import FlowSolver, scheduler_shift
+from videorfsplat.solvers import FlowSolver, make_scheduler, scheduler_shift
 
 FLOW_UNIPC = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 SOLVERS = [
     FlowMatchEulerDiscreteScheduler(),
     FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
-    FlowMatchEulerDiscreteScheduler(shift=3.0, invert_sigmas=True),
+    make_scheduler("euler", 3.0),
     UniPCMultistepScheduler(**FLOW_UNIPC),
-    UniPCMultistepScheduler(**FLOW_UNIPC, flow_shift=5.0),
+    make_scheduler("unipc", 5.0),
 ]
 
 
@@ -70,6 +70,11 @@ def test_leaves_the_given_scheduler_alone():
     assert torch.equal(scheduler.timesteps, before)
     assert scheduler.step_index is None
     assert scheduler_shift(scheduler) == 3.0
+
+
+@pytest.mark.parametrize("solver", ["unipc", "euler"])
+def test_a_made_scheduler_keeps_its_shift(solver):
+    assert scheduler_shift(make_scheduler(solver, 7.688)) == 7.688
 
 
 def test_a_stream_that_never_moves_needs_no_steps():

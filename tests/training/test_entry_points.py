@@ -11,6 +11,7 @@ from diffusers import AutoencoderKLMochi
 from PIL import Image
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from videorfsplat.__main__ import main
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import encode_frames
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel

@@ -26,6 +26,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         text = f"of the timetable's {times} times (default: that of the default training times)"
         parser.add_argument(f"--{option}", type=float, help=text)
     parser.add_argument(
+        "--solver",
+        choices=("unipc", "euler"),
+        default="unipc",
+        help="of both streams (default: unipc, which needs half the steps of euler)",
+    )
+    parser.add_argument(
         "--dtype",
         choices=("float16", "bfloat16", "float32"),
         default="float16",
@@ -46,6 +52,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         args.output,
         shift=args.shift,
         pose_shift=args.pose_shift,
+        solver=args.solver,
         dtype=getattr(torch, args.dtype),
         **folders,
     )

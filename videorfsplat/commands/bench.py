@@ -1,11 +1,22 @@
 """`bench`: how fast rendering and generation are on this machine."""
 
 import argparse
-from typing import Any
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.generation_settings import MINI_CHECKPOINT, GenerationSettings, find_model
+from videorfsplat.generation_settings import (
+    MAX_INFERENCE_STEPS,
+    MINI_CHECKPOINT,
+    GenerationSettings,
+    find_model,
+)
 from videorfsplat.run_record import StageClock
+
+if TYPE_CHECKING:
+    from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
@@ -22,37 +33,79 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", help="generate with this folder or hub id (default: mini, if it is there)"
     )
     parser.add_argument("--device", default="auto", help="of the generation (default: auto)")
+    parser.add_argument(
+        "--euler-steps",
+        type=int,
+        default=0,
+        help="time the generation by so many Euler steps too; 200 are beyond doubt (default: 0)",
+    )
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     for name, high in (("gaussians", 10_000_000), ("size", 4096), ("repeats", 1000)):
         if not 1 <= getattr(args, name) <= high:
             raise ValueError(f"{name} must lie in [1, {high}], got {getattr(args, name)}")
+    if not 0 <= args.euler_steps <= MAX_INFERENCE_STEPS:
+        raise ValueError(
+            f"euler_steps must lie in [0, {MAX_INFERENCE_STEPS}], got {args.euler_steps}"
+        )
     model = args.model or ("mini" if MINI_CHECKPOINT.is_dir() else None)
     if model is not None:
         find_model(model)
     from videorfsplat.rendering.bench import rasterizer_benchmark
 
     # The generation first, so that its start is as cold as a user's.
-    generation = None if model is None else _time_generation(model, args.device)
+    generation = None if model is None else _time_generation(model, args.device, args.euler_steps)
     report = rasterizer_benchmark(args.gaussians, args.size, repeats=args.repeats)
     return report | {"generation": generation}
 
 
-def _time_generation(model: str, device: str) -> dict[str, Any]:
+def _time_generation(model: str, device: str, euler_steps: int) -> dict[str, Any]:
+    """A default generation, from a sentence to its .ply file, and the same by Euler's method."""
     clock = StageClock()
-    from videorfsplat.generation import generate_scene, load_pipeline
+    from videorfsplat.generation import load_pipeline
+    from videorfsplat.solvers import make_scheduler, scheduler_shift
 
     pipeline = load_pipeline(model, device)
+    pipeline.set_progress_bar_config(disable=True)
     clock.lap("load")
-    record = generate_scene(pipeline, GenerationSettings(_PROMPT, model=model)).record
-    return {
+    settings = GenerationSettings(_PROMPT, model=model)
+    record, seconds = _time_scene(pipeline, settings)
+    report = {
         "model": model,
-        "num_inference_steps": record["settings"]["num_inference_steps"],
+        "num_inference_steps": settings.num_inference_steps,
         "load_seconds": clock.seconds()["load"],
-        "seconds": record["seconds"],
+        "seconds": seconds,
         "peak_memory_mb": record["peak_memory_mb"],
     }
+    if euler_steps:
+        for name in ("scheduler", "pose_scheduler"):
+            shift = scheduler_shift(getattr(pipeline, name))
+            setattr(pipeline, name, make_scheduler("euler", shift))
+        _, seconds = _time_scene(pipeline, replace(settings, num_inference_steps=euler_steps))
+        report["euler"] = {
+            "num_inference_steps": euler_steps,
+            "seconds": seconds,
+            "times_default": round(seconds["total"] / report["seconds"]["total"], 2),
+        }
+    return report
+
+
+def _time_scene(
+    pipeline: "VideoRFSplatPipeline", settings: GenerationSettings
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The scene's record, and the seconds of each stage, writing the .ply included."""
+    from videorfsplat.formats.ply import save_ply
+    from videorfsplat.generation import generate_scene
+
+    scene = generate_scene(pipeline, settings)
+    clock = StageClock()
+    with tempfile.TemporaryDirectory() as folder:
+        save_ply(scene.gaussians, Path(folder) / "scene.ply")
+    clock.lap("save")
+    stages = scene.record["seconds"] | {"save": clock.seconds()["save"]}
+    total = sum(value for stage, value in stages.items() if stage != "total")
+    return scene.record, stages | {"total": round(total, 3)}
 
 
 def _describe(report: dict[str, Any]) -> str:
@@ -66,6 +119,10 @@ def _describe(report: dict[str, Any]) -> str:
     if generation is not None:
         stages = {"load": generation["load_seconds"]} | generation["seconds"]
         rows["generation"] = ", ".join(f"{k} {v:.1f} s" for k, v in stages.items())
+        if euler := generation.get("euler"):
+            rows[f"by {euler['num_inference_steps']} Euler steps"] = (
+                f"{euler['seconds']['total']:.1f} s, {euler['times_default']:.1f}× the default"
+            )
     return table(rows)
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
+from diffusers import AutoencoderKLMochi
 from transformers import AutoTokenizer, T5EncoderModel
 
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.solvers import make_scheduler
 from videorfsplat.training.flow_matching import TimeDistribution
 
 
@@ -24,6 +25,7 @@ def assemble_pipeline(
     gaussian_decoder: Path,
     shift: float | None = None,
     pose_shift: float | None = None,
+    solver: str = "unipc",
     dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Save a pipeline made of exported parts.
@@ -37,6 +39,7 @@ def assemble_pipeline(
         gaussian_decoder: folder of a `GaussianDecoder`.
         shift: of the timetable's image times; `None` is that of the default training times.
         pose_shift: of the timetable's pose times, likewise.
+        solver: of both streams (`make_scheduler`).
         dtype: of the stored weights.
     """
     # Loaded as they are to be stored: at full size, float32 would take twice the memory.
@@ -49,8 +52,8 @@ def assemble_pipeline(
         vae=AutoencoderKLMochi.from_pretrained(vae, **loaded),
         transformer=model,
         gaussian_decoder=GaussianDecoder.from_pretrained(gaussian_decoder, **loaded),
-        scheduler=_scheduler(shifts[0] if shift is None else shift),
-        pose_scheduler=_scheduler(shifts[1] if pose_shift is None else pose_shift),
+        scheduler=make_scheduler(solver, shifts[0] if shift is None else shift),
+        pose_scheduler=make_scheduler(solver, shifts[1] if pose_shift is None else pose_shift),
     )
     # Libraries keep some layers in float32 when they load.
     pipeline.to(dtype=dtype)
@@ -58,10 +61,6 @@ def assemble_pipeline(
     for path in output.glob("*/config.json"):
         _drop_origin(path)
     return output
-
-
-def _scheduler(shift: float) -> FlowMatchEulerDiscreteScheduler:
-    return FlowMatchEulerDiscreteScheduler(shift=round(shift, 3), invert_sigmas=True)
 
 
 def _drop_origin(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
+from diffusers import AutoencoderKLMochi
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -21,6 +21,7 @@ from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.published import component_folder, text_folder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.solvers import make_scheduler
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.export import save_image_lora, save_model
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss
@@ -338,8 +339,8 @@ def _sheet_pipeline(
         gaussian_decoder=GaussianDecoder.from_autoencoder(
             vae, num_attention_layers=0, attention_head_dim=1
         ),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=shift, invert_sigmas=True),
-        pose_scheduler=FlowMatchEulerDiscreteScheduler(shift=pose_shift, invert_sigmas=True),
+        scheduler=make_scheduler("euler", shift),
+        pose_scheduler=make_scheduler("euler", pose_shift),
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
