@@ -25,7 +25,7 @@ def main() -> None:
     output = pipeline(
         args.prompt,
         pose_offset=0.2,  # δ: cameras are denoised ahead of images
-        guidance_scale=3.0,  # text → images
+        guidance_scale=5.0,  # text → images
         pose_guidance_scale=1.5,  # text → cameras
         camera_guidance_scale=1.5,  # cameras → images
         generator=torch.Generator().manual_seed(args.seed),

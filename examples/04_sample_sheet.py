@@ -15,7 +15,7 @@ from videorfsplat import VideoRFSplatPipeline
 from videorfsplat.evaluation.ablation_figures import draw_scenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
-from videorfsplat.generation_settings import MINI_CHECKPOINT
+from videorfsplat.generation_settings import MINI_CHECKPOINT, GenerationSettings
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("samples.png"))
     parser.add_argument("--model", type=Path, default=MINI_CHECKPOINT)
     parser.add_argument("--prompts", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=GenerationSettings.num_inference_steps)
     parser.add_argument("--splats", action="store_true", help="renders instead of decoded views")
     args = parser.parse_args()
 

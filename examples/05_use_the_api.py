@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("page", help="its address")
     parser.add_argument("prompt")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--output", type=Path, default=Path("."))
     args = parser.parse_args()
 

@@ -42,7 +42,7 @@ PROMPTS = {
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=GenerationSettings.num_inference_steps)
     parser.add_argument("--only", choices=PROMPTS, help="make this one")
     parser.add_argument("--seed", type=int, help="instead of the one in this file")
     parser.add_argument("--output", type=Path, default=SCENES)

@@ -29,10 +29,10 @@ class GenerationSettings:
 
     prompt: str
     seed: int = 0
-    num_inference_steps: int = 24
+    num_inference_steps: int = 12
     pose_offset: float = 0.2
     """δ, between -1 and 1: positive denoises cameras first, negative images first."""
-    guidance_scale: float = 3.0
+    guidance_scale: float = 5.0
     """Text → images; 1 is off."""
     pose_guidance_scale: float = 1.5
     """Text → cameras; 1 is off."""

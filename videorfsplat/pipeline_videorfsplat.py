@@ -395,9 +395,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         negative_prompt: str | list[str] | None = None,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 24,
+        num_inference_steps: int = 12,
         pose_offset: float = 0.2,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = 5.0,
         pose_guidance_scale: float = 1.5,
         camera_guidance_scale: float = 1.5,
         cameras: Cameras | list[Cameras] | None = None,
@@ -429,12 +429,12 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 Height of the views in pixels; by default what the model was trained at.
             width (`int`, *optional*):
                 Width of the views in pixels; by default what the model was trained at.
-            num_inference_steps (`int`, *optional*, defaults to 24):
+            num_inference_steps (`int`, *optional*, defaults to 12):
                 Steps.
             pose_offset (`float`, *optional*, defaults to 0.2):
                 δ: how far the pose stream is ahead of the image stream; 0 is synchronous, negative
                 values put the images ahead. Between -1 and 1.
-            guidance_scale (`float`, *optional*, defaults to 3.0):
+            guidance_scale (`float`, *optional*, defaults to 5.0):
                 Text → images. 1 is off and saves a branch, here and in the next two.
             pose_guidance_scale (`float`, *optional*, defaults to 1.5):
                 Text → cameras.

@@ -98,7 +98,7 @@ def test_given_cameras_and_paraphrases(words, capsys):
 def test_the_ablation_pairs_plots_and_draws(evaluation, monkeypatch):
     axes = (
         Axis("delta", "δ", "pose_offset", (-0.2, 0.2), Sampling(), 1.0),
-        Axis("steps", "steps", "num_inference_steps", (4, 24), Sampling(), 1.0),
+        Axis("steps", "steps", "num_inference_steps", (4, 12), Sampling(), 1.0),
     )
     monkeypatch.setattr(ablation, "AXES", axes)
     monkeypatch.setattr(ablation, "PICTURED_OFFSETS", (0.2, -0.2))
@@ -122,7 +122,7 @@ def test_the_ablation_pairs_plots_and_draws(evaluation, monkeypatch):
     assert len(list((evaluation.output / "scenes").iterdir())) == 3
     run = report["oscillation"]["0.2"]
     assert run["t_image"][0] == run["t_pose"][0] == 1.0
-    assert len(run["change_degrees"]) == 24
+    assert len(run["change_degrees"]) == Sampling.num_inference_steps
     assert run["change_degrees"][0] == run["final_degrees"][-1] == 0.0
     # Once the poses are finished the prediction stays.
     finished = run["t_pose"].index(0.0)

@@ -32,6 +32,8 @@ import httpx
 from page_driver import BROWSER, PageDriver
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from videorfsplat.generation_settings import GenerationSettings
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "viewer"))
 
@@ -167,7 +169,6 @@ def measure(model: str, steps: int, runs: int, port: int, cache: Path) -> dict[s
 def prepare_bare(model: str, steps: int) -> Callable[[], float]:
     """What measures a call of the pipeline; its first run, with the libraries' own, is over."""
     from videorfsplat.generation import load_pipeline, stream_scene
-    from videorfsplat.generation_settings import GenerationSettings
 
     pipeline = load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)
@@ -185,7 +186,7 @@ def prepare_bare(model: str, steps: int) -> Callable[[], float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=GenerationSettings.num_inference_steps)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--port", type=int, default=7899)
     args = parser.parse_args()

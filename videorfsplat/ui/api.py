@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
+from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.sampling_updates import SamplingStep
@@ -66,11 +67,11 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
     def generate(
         prompt: str,
         seed: int = 0,
-        num_inference_steps: int = 24,
-        pose_offset: float = 0.2,
-        guidance_scale: float = 3.0,
-        pose_guidance_scale: float = 1.5,
-        camera_guidance_scale: float = 1.5,
+        num_inference_steps: int = GenerationSettings.num_inference_steps,
+        pose_offset: float = GenerationSettings.pose_offset,
+        guidance_scale: float = GenerationSettings.guidance_scale,
+        pose_guidance_scale: float = GenerationSettings.pose_guidance_scale,
+        camera_guidance_scale: float = GenerationSettings.camera_guidance_scale,
         trajectory: str = "",
     ) -> Iterator[Progress]:
         """Make a 3D Gaussian scene, its views and their cameras from a sentence.
@@ -112,8 +113,8 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
     def compare(
         prompt: str,
         seed: int = 0,
-        num_inference_steps: int = 24,
-        pose_offsets: tuple[float, float] = (0.0, 0.2),
+        num_inference_steps: int = GenerationSettings.num_inference_steps,
+        pose_offsets: tuple[float, float] = (0.0, GenerationSettings.pose_offset),
     ) -> Iterator[ComparisonProgress]:
         """Make a sentence's scene twice, with the same seed and two timestep offsets.
 
@@ -172,7 +173,10 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         with errors_in_words("No film"):
             return _file(events.host.run(make_film, events.kept(name), path or None))
 
-    def timetable(num_inference_steps: int = 24, pose_offset: float = 0.2) -> list[dict]:
+    def timetable(
+        num_inference_steps: int = GenerationSettings.num_inference_steps,
+        pose_offset: float = GenerationSettings.pose_offset,
+    ) -> list[dict]:
         """The noise levels of images and cameras before and after every step.
 
         Args:

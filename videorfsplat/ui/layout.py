@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS
+from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS, GenerationSettings
 from videorfsplat.ui import example_scenes, frame_strip, share_link
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.given_cameras import PRESETS
@@ -103,7 +103,7 @@ def compare_tab() -> SimpleNamespace:
         c.compare = gr.Button("Compare", variant="primary", scale=0, min_width=140)
     c.sides, c.variants = [], []
     with gr.Row(elem_id="pair"):
-        for name, pose_offset in (("left", 0.0), ("right", 0.2)):
+        for name, pose_offset in (("left", 0.0), ("right", GenerationSettings.pose_offset)):
             with gr.Column(min_width=280):
                 with gr.Row(elem_classes="variant"):
                     sliders = [_offset_slider(pose_offset)]
@@ -123,9 +123,15 @@ def _settings(c: SimpleNamespace) -> None:
     with gr.Row(elem_id="seed-row"):
         c.seed = gr.Number(0, label="Seed", precision=0, min_width=0)
         c.new_seed = gr.Checkbox(True, label="Randomise", min_width=0)
-    c.num_inference_steps = gr.Slider(*RANGES["num_inference_steps"], 24, step=1, label="Steps")
+    c.num_inference_steps = gr.Slider(
+        *RANGES["num_inference_steps"],
+        GenerationSettings.num_inference_steps,
+        step=1,
+        label="Steps",
+    )
     c.pose_offset = _offset_slider(
-        0.2, "Above 0, cameras are denoised ahead of the images; below 0, behind them."
+        GenerationSettings.pose_offset,
+        "Above 0, cameras are denoised ahead of the images; below 0, behind them.",
     )
     c.timetable = gr.HTML(elem_classes="timetable-box", **PLAIN)
     with gr.Accordion("Guidance", open=False):
@@ -159,16 +165,13 @@ def _offset_slider(value: float, info: str | None = None) -> gr.Slider:
 def _guidance_sliders() -> list[gr.Slider]:
     """Text → images, text → cameras, cameras → images."""
     return [
-        gr.Slider(*RANGES[name], value, step=0.25, label=label, info=info)
-        for name, value, label, info in (
-            ("guidance_scale", 3, "Sentence → images", "How literally; 1 is off, faster."),
-            ("pose_guidance_scale", 1.5, "Sentence → cameras", "For “orbits”, “rises” and such."),
-            (
-                "camera_guidance_scale",
-                1.5,
-                "Cameras → images",
-                "How strictly views keep to them.",
-            ),
+        gr.Slider(
+            *RANGES[name], getattr(GenerationSettings, name), step=0.25, label=label, info=info
+        )
+        for name, label, info in (
+            ("guidance_scale", "Sentence → images", "How literally; 1 is off, faster."),
+            ("pose_guidance_scale", "Sentence → cameras", "For “orbits”, “rises” and such."),
+            ("camera_guidance_scale", "Cameras → images", "How strictly views keep to them."),
         )
     ]
 
