@@ -17,6 +17,7 @@ from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
 from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.transforms_json import load_transforms, save_transforms
+from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.trajectories import trajectory
 
@@ -364,7 +365,7 @@ def test_works_with_the_keyboard_alone(visit, site):
     page.keyboard.type("a red house by the lake")
     tab_to(visitor.button("Generate"))
     page.keyboard.press("Enter")
-    expect(visitor.status).to_contain_text("Step 1 of 24")
+    expect(visitor.status).to_contain_text(f"Step 1 of {GenerationSettings.num_inference_steps}")
     tab_to(visitor.button("Stop"))
     page.keyboard.press("Enter")
     site.wait_until(lambda: site.cancels == 1)
