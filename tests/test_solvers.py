@@ -36,6 +36,20 @@ def test_exact_velocity_recovers_the_data(scheduler, steps):
     torch.testing.assert_close(sample, clean, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("scheduler", SOLVERS, ids=lambda s: type(s).__name__)
+def test_a_sample_put_in_place_of_the_last_one_is_followed(scheduler):
+    """From the middle of the straight path of one pair onto that of another."""
+    noise, clean, other_noise, other_clean = torch.randn(4, 1, 3, 2, 2, 2).unbind(0)
+    times = base_times(8)
+    solver, sample = FlowSolver(scheduler, times), noise
+    for _ in times[:4]:
+        sample = solver.step(clean - noise, sample)
+    sample = (1 - times[4]) * other_clean + times[4] * other_noise
+    for _ in times[5:]:
+        sample = solver.step(other_clean - other_noise, sample)
+    torch.testing.assert_close(sample, other_clean, atol=1e-4, rtol=0)
+
+
 def test_euler_is_the_explicit_rule_on_a_curved_field():
     """x' = t·x, so that the shift of the scheduler, were it applied, would change the result."""
     times = base_times(5, shift=3.0)

@@ -41,17 +41,27 @@ class FlowSolver:
         self._start(device)
 
     def step(self, velocity: Tensor, sample: Tensor) -> Tensor:
-        """The sample at the next time; `velocity` is clean - noise at the present one."""
+        """The sample at the next time; `velocity` is clean - noise at the present one.
+
+        A sample other than the one that the last step gave is a new start.
+        """
+        # Solvers of several steps would lead it back to where theirs comes from.
+        if self._sample is not None and not torch.equal(sample, self._sample):
+            self._start(velocity.device, self._index)
         timestep = self._scheduler.timesteps[self._index]
         self._index += 1
-        return self._scheduler.step(self._sign * velocity, timestep, sample, return_dict=False)[0]
+        velocity = self._sign * velocity
+        sample = self._scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+        self._sample = sample
+        return sample
 
-    def _start(self, device: torch.device | str) -> None:
-        self._index = 0
+    def _start(self, device: torch.device | str, index: int = 0) -> None:
+        self._index = index
+        self._sample: Tensor | None = None
         # Schedulers append the final 0 themselves, and do not take an empty list.
         if len(self._times) > 1:
             self._scheduler.set_timesteps(sigmas=np.array(self._times[:-1]), device=device)
-            self._scheduler.set_begin_index(0)
+            self._scheduler.set_begin_index(index)
 
     def _check_path(self) -> None:
         """The exact velocity of one number must keep it on the line from noise to clean."""
