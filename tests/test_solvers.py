@@ -91,6 +91,11 @@ def test_a_made_scheduler_keeps_its_shift(solver):
     assert scheduler_shift(make_scheduler(solver, 7.688)) == 7.688
 
 
+def test_makes_no_other_scheduler():
+    with pytest.raises(ValueError, match="solver must be unipc or euler, got 'heun'"):
+        make_scheduler("heun", 1.0)
+
+
 def test_a_stream_that_never_moves_needs_no_steps():
     FlowSolver(FlowMatchEulerDiscreteScheduler(), (0.0,))
 

@@ -84,6 +84,9 @@ def make_scheduler(solver: str, shift: float) -> Scheduler:
     Args:
         solver: `unipc`, of second order (Zhao et al. 2023), or `euler`, as Mochi's.
         shift: of the timetable.
+
+    Raises:
+        ValueError: if `solver` is neither.
     """
     if solver == "unipc":
         return UniPCMultistepScheduler(
@@ -92,7 +95,9 @@ def make_scheduler(solver: str, shift: float) -> Scheduler:
             flow_shift=round(shift, 3),
             solver_order=2,
         )
-    return FlowMatchEulerDiscreteScheduler(shift=round(shift, 3), invert_sigmas=True)
+    if solver == "euler":
+        return FlowMatchEulerDiscreteScheduler(shift=round(shift, 3), invert_sigmas=True)
+    raise ValueError(f"solver must be unipc or euler, got {solver!r}")
 
 
 def scheduler_shift(scheduler: Scheduler) -> float:

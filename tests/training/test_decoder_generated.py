@@ -100,6 +100,6 @@ def test_scenes_without_latents_and_unfinished_ones_are_passed_over(generated, t
     assert [scene.name for scene in GeneratedViews(tmp_path, 1).scenes] == ["b"]
 
 
-def test_the_share_is_one(tmp_path):
+def test_a_share_lies_between_nothing_and_all(tmp_path):
     with pytest.raises(ValueError, match=r"generated_share must lie in \[0, 1\], got 1.5"):
         DecoderTraining(RunConfig(str(tmp_path), 1, 1), "data", "model", generated_share=1.5)

@@ -411,12 +411,12 @@ def test_a_gamepad_wakes_the_viewer_and_is_read_after_a_rest(viewer):
         const buttons = Array(16).fill({ pressed: false, value: 0 });
         const pad = { mapping: 'standard', axes: [0, 0, turn, 0], buttons };
         contentWindow.navigator.getGamepads = () => [null, pad];
-        window.messages.length = 0;
         if (!plugged) contentWindow.dispatchEvent(new contentWindow.Event('gamepadconnected'));
     }"""
     for plugged in (False, True, True):
         # Longer than the loop takes to rest.
         viewer.page.wait_for_timeout(1500)
+        viewer.forget()
         viewer.page.evaluate(pushed_stick, [plugged, 1])
         viewer.wait_for("pose")
         viewer.page.evaluate(pushed_stick, [True, 0])
