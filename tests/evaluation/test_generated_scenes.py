@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from videorfsplat.evaluation.evaluation import Evaluation, fingerprint, load_evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import held_out_prompts
+from videorfsplat.evaluation.scene_measures import measure_scenes
 from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.generation import generate_scene
 from videorfsplat.generation_settings import GenerationSettings
@@ -77,6 +78,20 @@ def test_rejects_scenes_of_another_prompt_or_model(evaluation):
         next(other.pipeline.vae.parameters()).add_(1.0)
     with pytest.raises(ValueError, match="another model"):
         GeneratedScenes(other, "s", prompts, SHORT)
+
+
+def test_scenes_outlive_a_change_of_the_gaussian_decoder_but_not_their_measurements(evaluation):
+    prompts = held_out_prompts(2, 0)
+    scenes = GeneratedScenes(evaluation, "s", prompts, SHORT)
+    measure_scenes(scenes)
+    times = {path: path.stat().st_mtime_ns for path in scenes.folder.glob("*.safetensors")}
+    changed = with_settings(evaluation)
+    with torch.no_grad():
+        next(changed.pipeline.gaussian_decoder.parameters()).add_(1.0)
+    kept = GeneratedScenes(changed, "s", prompts, SHORT)
+    assert {path: path.stat().st_mtime_ns for path in kept.folder.glob("*.safetensors")} == times
+    with pytest.raises(ValueError, match="another model"):
+        measure_scenes(kept)
 
 
 def test_bfloat16_scenes_are_nearly_those_of_float32_and_never_mixed_with_them(

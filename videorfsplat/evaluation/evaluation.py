@@ -1,6 +1,7 @@
 """What every suite works with: the models, the settings, and the folder of what was made."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,9 +65,13 @@ class Evaluation:
     @cached_property
     def model_fingerprint(self) -> str:
         """Of all weights of the pipeline, as they are computed with, and of its solvers."""
-        parts = self.pipeline.components.values()
-        solvers = [part for part in parts if isinstance(part, SchedulerMixin)]
-        return fingerprint(*(part for part in parts if isinstance(part, nn.Module)), *solvers)
+        return _fingerprint_of_parts(self.pipeline.components)
+
+    @cached_property
+    def latents_fingerprint(self) -> str:
+        """Of what decides the latents of a scene: all of the model but the Gaussian decoder."""
+        parts = self.pipeline.components
+        return _fingerprint_of_parts({k: v for k, v in parts.items() if k != "gaussian_decoder"})
 
     @cached_property
     def probe_fingerprint(self) -> str:
@@ -113,6 +118,12 @@ def fingerprint(*parts: nn.Module | Scheduler) -> str:
             config = {k: v for k, v in dict(part.config).items() if not k.startswith("_")}
             digest.update(f"{type(part).__name__} {sorted(config.items())}".encode())
     return digest.hexdigest()[:16]
+
+
+def _fingerprint_of_parts(parts: Mapping[str, Any]) -> str:
+    modules = [part for part in parts.values() if isinstance(part, nn.Module)]
+    solvers = [part for part in parts.values() if isinstance(part, SchedulerMixin)]
+    return fingerprint(*modules, *solvers)
 
 
 def _load_probe(folder: Path, pipeline: VideoRFSplatPipeline) -> AttributeProbe:

@@ -50,7 +50,7 @@ class GeneratedScenes:
         self._given = None
         if cameras is not None:
             self._given = dict(zip(self.prompts, cameras, strict=True))
-        origin = {"model": evaluation.model_fingerprint, "seed": evaluation.settings.seed}
+        origin = {"model": evaluation.latents_fingerprint, "seed": evaluation.settings.seed}
         check_origin(self._folder, origin)
         self._check_prompts()
         self._generate()

@@ -33,7 +33,7 @@ def measure_oscillation(
     def measure(index: int) -> Measurement:
         return {"steps": _predicted_cameras(evaluation, by_index[index], sampling)}, {}
 
-    origin = {"model": evaluation.model_fingerprint, "seed": evaluation.settings.seed}
+    origin = {"model": evaluation.latents_fingerprint, "seed": evaluation.settings.seed}
     folder = evaluation.output / "measured" / f"oscillation-{sampling.name}"
     measured = Measurements(folder, origin)
     measured.complete(list(by_index), measure)
