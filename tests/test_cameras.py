@@ -92,6 +92,25 @@ def test_resized_keeps_where_a_point_falls_in_the_image():
     torch.testing.assert_close(small_pixel, pixel * ratio, **EXACT)
 
 
+@pytest.mark.parametrize(("width", "height"), [(24, 24), (96, 24), (20, 48)])
+def test_center_cropped_keeps_pixels_square_and_the_middle_where_it_is(width, height):
+    c, point = two_cameras(), torch.tensor([0.1, 0.2, 5.0], dtype=torch.float64)
+    cropped = c.center_cropped(width, height)
+    pixel, cropped_pixel = ((k.Ks[0] @ point)[:2] / point[2] for k in (c, cropped))
+    middle = torch.tensor([c.width, c.height], dtype=torch.float64) / 2
+    new_middle = torch.tensor([width, height], dtype=torch.float64) / 2
+    # The window touches two sides of the image and leaves neither.
+    factor = max(width / c.width, height / c.height)
+    torch.testing.assert_close(cropped_pixel - new_middle, factor * (pixel - middle), **EXACT)
+    assert (cropped.width, cropped.height) == (width, height)
+
+
+def test_center_cropped_to_the_same_shape_is_resized():
+    c = two_cameras()
+    size = (c.width // 2, c.height // 2)
+    torch.testing.assert_close(c.center_cropped(*size).Ks, c.resized(*size).Ks, **EXACT)
+
+
 def test_index_and_concatenate_are_inverse():
     c = two_cameras()
     again = concatenate_cameras([c[0], c[1]])

@@ -594,6 +594,13 @@ def test_given_cameras_are_taken_to_the_first_view_and_the_size(pipeline):
     assert (output.cameras[0].width, output.cameras[0].height) == (WIDTH, HEIGHT)
 
 
+def test_given_cameras_of_wider_images_are_cropped_rather_than_squeezed(pipeline):
+    wide = Cameras(arc().viewmats, arc().Ks.clone(), WIDTH + 20, HEIGHT)
+    wide.Ks[:, 0, 2] += 10
+    output = run(pipeline, cameras=wide, output_type="pt")
+    torch.testing.assert_close(output.cameras[0].Ks, arc().Ks)
+
+
 def test_each_prompt_may_have_its_cameras(pipeline):
     cameras = [arc(focal=40.0), arc(focal=60.0)]
     output = run(

@@ -97,6 +97,18 @@ class Cameras:
         )
         return replace(self, Ks=self.Ks * factors[:, None], width=width, height=height)
 
+    def center_cropped(self, width: int, height: int) -> "Cameras":
+        """The same cameras seen through the largest centred window of this shape, at this size.
+
+        Pixels keep their shape, which `resized` changes with that of the image.
+        """
+        factor = max(width / self.width, height / self.height)
+        Ks = self.Ks.clone()
+        Ks[:, :2] *= factor
+        Ks[:, 0, 2] -= (factor * self.width - width) / 2
+        Ks[:, 1, 2] -= (factor * self.height - height) / 2
+        return replace(self, Ks=Ks, width=width, height=height)
+
     def scaled(self, factor: float) -> "Cameras":
         """The same cameras in a world whose lengths are multiplied by `factor`."""
         viewmats = self.viewmats.clone()

@@ -442,7 +442,8 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 Cameras → images.
             cameras (`Cameras` or `list[Cameras]`, *optional*):
                 Cameras to generate for, one for all prompts or one a prompt, in the length unit of
-                the training data. They are taken to the frame of their view 1.
+                the training data. They are taken to the frame of their view 1; images of another
+                shape are cropped to that of the views, about their middle.
             timetable (`Timetable`, *optional*):
                 Followed instead of the one that `num_inference_steps` and `pose_offset` make.
             num_scenes_per_prompt (`int`, *optional*, defaults to 1):
@@ -804,7 +805,9 @@ def _cameras_per_scene(
     given = [cameras] if isinstance(cameras, Cameras) else cameras
     copies = num_scenes // len(given)
     return [
-        camera.resized(width, height).relative_to_first() for camera in given for _ in range(copies)
+        camera.center_cropped(width, height).relative_to_first()
+        for camera in given
+        for _ in range(copies)
     ]
 
 

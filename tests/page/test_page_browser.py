@@ -146,6 +146,18 @@ def test_shows_step_clocks_frames_and_frustums_while_sampling(visit, site):
     )
 
 
+def test_a_plot_that_is_gone_holds_no_graphics(visit, site):
+    visitor = visit()
+    shown = visitor.page.locator("#frustums .js-plotly-plot")
+    expect(shown.locator("canvas").first).to_be_attached()
+    plot = shown.element_handle()
+    site.hold(after=1)
+    visitor.begin(steps=60)
+    expect(shown).to_have_count(0)
+    visitor.page.wait_for_function("(plot) => !plot.querySelector('canvas')", arg=plot)
+    stop(visitor, site)
+
+
 def stop(visitor, site) -> None:
     """Press Stop; the step that the model is held in ends after the server knows of it."""
     cancels = site.cancels

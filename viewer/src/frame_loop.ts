@@ -2,8 +2,8 @@
 
 /** Steps longer than this, after the tab slept, would throw the view around. */
 const MAX_STEP_SECONDS = 0.1;
-/** Nothing has happened for this long: the loop rests. */
-const REST_MS = 1000;
+/** Nothing has happened for this long, in which the picture has become sharp: the loop rests. */
+const REST_MS = 300;
 /** While resting, how often what sends no events is looked at. */
 const WATCHING_INTERVAL_MS = 100;
 

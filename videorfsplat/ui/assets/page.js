@@ -19,14 +19,25 @@
         storage?.setItem(key, isDark ? 'dark' : 'light');
     });
 
-    // A frustum in the plot shows its camera in the viewer. Gradio draws the plot anew each time.
-    new MutationObserver(() => {
-        const plot = document.querySelector('#frustums .js-plotly-plot');
-        if (!plot?.on || plot.dataset.linked) return;
-        plot.dataset.linked = 'true';
+    // Gradio draws a plot anew each time and drops the old one, which would go on asking for pictures
+    // and keep its share of the graphics. A frustum in the plot shows its camera in the viewer.
+    const plots = new Set();
+    const link = (plot) => {
         plot.on('plotly_click', ({ points: [point] }) => {
             const detail = { viewer: 'scene', camera: point.curveNumber };
             document.dispatchEvent(new CustomEvent('goto-camera', { detail }));
         });
+    };
+    new MutationObserver(() => {
+        for (const plot of plots) {
+            if (plot.isConnected) continue;
+            window.Plotly.purge(plot);
+            plots.delete(plot);
+        }
+        for (const plot of document.querySelectorAll('.js-plotly-plot')) {
+            if (!plot.on || plots.has(plot)) continue;
+            plots.add(plot);
+            if (plot.closest('#frustums')) link(plot);
+        }
     }).observe(document.body, { childList: true, subtree: true });
 };
