@@ -94,6 +94,8 @@ def test_the_command_names_what_decides_the_figures(settings):
     assert words[4:12] == ["--suite", "decoder", "--prompts", "5", "--seed", "3", "--model", "mini"]
     assert "--dtype" not in words
     assert "--dtype bfloat16" in command_of(dataclasses.replace(settings, dtype="bfloat16"))
+    assert "--compile" not in words
+    assert "--compile" in command_of(dataclasses.replace(settings, compile=True))
     # Where the run wrote is of no interest to others.
     assert str(settings.output) not in words
 

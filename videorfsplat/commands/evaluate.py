@@ -49,6 +49,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default["dtype"],
         help="of the transformer (default: float32)",
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the transformer's blocks: pays for hundreds of scenes",
+    )
     option("figures", Path, "folder of the ablation's plots and tables (default: in the output)")
     option(
         "metrics",

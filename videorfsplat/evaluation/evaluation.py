@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.generation import load_pipeline
+from videorfsplat.memory_settings import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.solvers import Scheduler
@@ -96,7 +97,8 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
         FileNotFoundError: if the model is missing.
         ValueError: naming a model that is damaged, or whose views are not square.
     """
-    pipeline = load_pipeline(settings.model, settings.device)
+    memory = MemorySettings(compile=settings.compile)
+    pipeline = load_pipeline(settings.model, settings.device, memory)
     pipeline.set_progress_bar_config(disable=True)
     if settings.dtype != EvaluationSettings.dtype:
         pipeline.transformer.to(getattr(torch, settings.dtype))

@@ -49,6 +49,8 @@ def command_of(settings: EvaluationSettings) -> str:
         words += ["--probe", str(settings.probe)]
     if settings.dtype != EvaluationSettings.dtype:
         words += ["--dtype", settings.dtype]
+    if settings.compile:
+        words.append("--compile")
     return shlex.join([*words, "--output", "evaluation"])
 
 
