@@ -77,7 +77,7 @@ class EvaluationSettings:
     dtype: str = "float32"
     """Of the transformer; bfloat16 is faster where the processor multiplies in it."""
     compile: bool = False
-    """Compile the transformer's blocks: pays for hundreds of scenes; they change by rounding only."""
+    """Compile the transformer's blocks: pays for hundreds of scenes, changes their rounding."""
     figures: Path | None = None
     """Folder of the ablation's plots and tables; `<output>/figures` if absent."""
     metrics: Path | None = None
