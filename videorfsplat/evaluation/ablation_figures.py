@@ -105,7 +105,11 @@ def write_tables(report: Mapping[Axis, Sequence[Mapping[str, Any]]], path: Path)
             cells = [_cell(point, name) for name in PLOTTED]
             lines.append(_row([f"{point['value']:g}", str(point["scenes"]), *cells]))
         parts.append("\n".join(lines))
-    note = "Intervals are 95 % bootstrap intervals. * differs from the default, paired by prompt."
+    note = (
+        "Intervals are 95 % bootstrap intervals; those of the Fréchet distance, which grows when "
+        "scenes are drawn twice, are corrected for it and may leave out the value. * differs from "
+        "the default, paired by prompt."
+    )
     write_text(path, "\n\n".join(["# Ablation", note, *parts]) + "\n")
 
 
