@@ -154,11 +154,12 @@ def test_plots_and_tables_are_written(tmp_path):
 
 def test_scenes_are_drawn_as_bordered_rows(tmp_path):
     views = torch.full((2, 3, 16, 16), 0.5)
-    draw_scenes([("one", views), ("two", views)], tmp_path / "sheet.png")
+    draw_scenes([("δ", views), ("a wide sentence", views)], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (2 * 22, 2 * (22 + 18))
-        assert sheet.getpixel((11, 18 + 11)) == (128, 128, 128)
-        assert sheet.getpixel((1, 19)) != sheet.getpixel((23, 19))
+        # Two views fit six letters, so the sentence takes three lines.
+        assert sheet.size == (2 * 22, 2 * 22 + (1 + 3) * 16)
+        assert sheet.getpixel((11, 16 + 11)) == (128, 128, 128)
+        assert sheet.getpixel((1, 17)) != sheet.getpixel((23, 17))
 
 
 HISTORY = {

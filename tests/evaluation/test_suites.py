@@ -110,7 +110,7 @@ def test_the_ablation_pairs_plots_and_draws(evaluation, monkeypatch):
         "steps.png",
         "tables.md",
         "oscillation.png",
-        "image-first.png",
+        "image-first.jpg",
     }
     for axis in axes:
         by_value = {point["value"]: point for point in report["axes"][axis.name]}

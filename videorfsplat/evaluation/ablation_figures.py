@@ -1,5 +1,6 @@
 """Plots, pictures and tables of the ablation."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
+from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
@@ -27,7 +29,8 @@ PLOTTED: dict[str, str] = {
 """The figures that plots and tables show, with their labels."""
 
 _BORDER = 3
-_TEXT_HEIGHT = 18
+_LINE_HEIGHT = 16
+_LETTER_WIDTH = 6.5
 
 
 def plot_axis(axis: Axis, points: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -80,7 +83,7 @@ def draw_scenes(rows: Sequence[tuple[str, Float[Tensor, "v 3 H W"]]], path: Path
 
     Args:
         rows: text and views in [0, 1] of each scene.
-        path: PNG file to write.
+        path: picture file to write.
     """
     strips = [_strip(text, views) for text, views in rows]
     sheet = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)), "white")
@@ -89,7 +92,7 @@ def draw_scenes(rows: Sequence[tuple[str, Float[Tensor, "v 3 H W"]]], path: Path
         sheet.paste(strip, (0, top))
         top += strip.height
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet.save(path, quality=88)
 
 
 def write_tables(report: Mapping[Axis, Sequence[Mapping[str, Any]]], path: Path) -> None:
@@ -146,11 +149,16 @@ def _strip(text: str, views: Float[Tensor, "v 3 H W"]) -> Image.Image:
         for index, view in enumerate(to_uint8(views.permute(0, 2, 3, 1)))
     ]
     width = sum(picture.width for picture in pictures)
-    strip = Image.new("RGB", (width, pictures[0].height + _TEXT_HEIGHT), "white")
-    ImageDraw.Draw(strip).text((4, 2), text, fill="black", font=ImageFont.load_default(12))
+    lines = textwrap.wrap(text, max(int(width / _LETTER_WIDTH), 1))
+    top = _LINE_HEIGHT * len(lines)
+    strip = Image.new("RGB", (width, top + pictures[0].height), "white")
+    # Pillow's own font has no δ.
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 11)
+    for index, line in enumerate(lines):
+        ImageDraw.Draw(strip).text((4, _LINE_HEIGHT * index + 1), line, fill="black", font=font)
     left = 0
     for picture in pictures:
-        strip.paste(picture, (left, _TEXT_HEIGHT))
+        strip.paste(picture, (left, top))
         left += picture.width
     return strip
 

@@ -50,7 +50,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         for delta in OSCILLATION_OFFSETS
     }
     plot_oscillation(oscillation, folder / "oscillation.png")
-    _draw_image_first(evaluation, prompts[:_PICTURED_PROMPTS], folder / "image-first.png")
+    _draw_image_first(evaluation, prompts[:_PICTURED_PROMPTS], folder / "image-first.jpg")
     report = {
         "axes": {axis.name: rows for axis, rows in points.items()},
         "oscillation": {f"{delta:g}": run for delta, run in oscillation.items()},
