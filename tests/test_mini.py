@@ -38,7 +38,7 @@ def test_a_sentence_becomes_a_scene_folder(tmp_path):
 
 @torch.no_grad()
 def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
-    """Floors below what it is on these four worlds: 29.7, 28.8 and 28.3 dB."""
+    """Floors below what it is on these four worlds: 31.1, 28.8 and 28.3 dB."""
     pipeline = load_pipeline("mini", "cpu")
     found = []
     for index in range(4):
@@ -53,7 +53,7 @@ def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
         )
         found.append([float(psnr(made, real).mean()) for made, real in pairs])
     autoencoder, source, novel_views = torch.tensor(found).mean(dim=0).tolist()
-    assert autoencoder > 28
+    assert autoencoder > 30
     assert source > 27
     assert novel_views > 26
 
