@@ -61,6 +61,17 @@ def test_steps_as_the_optimizer_of_torch():
         assert (a - b).norm() < 0.03 * moved.norm()
 
 
-def test_rejects_what_is_no_matrix():
+def test_a_kernel_steps_as_the_matrix_of_its_outputs():
+    start = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    kernel, matrix = nn.Parameter(start.clone()), nn.Parameter(start.flatten(1).clone())
+    kernel.grad = start.sin()
+    matrix.grad = start.sin().flatten(1)
+    for parameter in (kernel, matrix):
+        Muon([parameter], lr=1e-2).step()
+    assert not torch.equal(kernel, start)
+    assert torch.equal(kernel.flatten(1), matrix)
+
+
+def test_rejects_vectors():
     with pytest.raises(ValueError, match="Muon takes matrices"):
         Muon([nn.Parameter(torch.zeros(3))])

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from videorfsplat.training import run as run_module
-from videorfsplat.training.optimizers import muon_and_adamw
+from videorfsplat.training.optimizers import make_optimizers
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 
 STEPS = 24
@@ -41,7 +41,7 @@ def toy_run(config: RunConfig, **details) -> TrainingRun:
     """Two optimizers and dropout: momenta and the global random state must come back as well."""
     torch.manual_seed(config.seed)
     model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.2), nn.Tanh(), nn.Linear(16, 1))
-    optimizers = muon_and_adamw(model, config.learning_rate, config.weight_decay)
+    optimizers = make_optimizers("muon", model, config.learning_rate, config.weight_decay)
     return TrainingRun(config, model, optimizers, details)
 
 

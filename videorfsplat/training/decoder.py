@@ -21,6 +21,7 @@ from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
 from videorfsplat.training.generated_views import GeneratedViews
 from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
@@ -64,12 +65,15 @@ class DecoderTraining:
     """Folder of scenes that the model made (`generate --prompts … --latents`), trained on too."""
     generated_share: float = 0.5
     """Of these among all scenes of a batch, on average."""
+    optimizer: str = "muon"
+    """muon (for matrices and kernels, AdamW for the rest) or adamw."""
     sampling: ViewSampling = field(default_factory=ViewSampling)
     """Of recordings; worlds have views and a size of their own."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_DECODER))
 
     def __post_init__(self) -> None:
         check_model_arguments(GaussianDecoder, self.model)
+        check_optimizer(self.optimizer)
         if not 0 <= self.generated_share <= 1:
             raise ValueError(f"generated_share must lie in [0, 1], got {self.generated_share}")
 
@@ -116,10 +120,14 @@ def train_decoder(settings: DecoderTraining) -> Path:
     vae.requires_grad_(False).eval()
     torch.manual_seed(settings.run.seed)
     model = _initial_decoder(settings, vae)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.run.learning_rate, weight_decay=0.0, fused=True
+    optimizers = make_optimizers(
+        settings.optimizer,
+        model,
+        settings.run.learning_rate,
+        settings.run.weight_decay,
+        convolutions=True,
     )
-    run = TrainingRun(settings.run, _RawDecoder(model), [optimizer], *_recorded(settings))
+    run = TrainingRun(settings.run, _RawDecoder(model), optimizers, *_recorded(settings))
     device = run.accelerator.device
     vae, perceptual = vae.to(device), PerceptualLoss().to(device)
 

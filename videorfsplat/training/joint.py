@@ -35,7 +35,7 @@ from videorfsplat.training.joint_sheets import draw_sheet
 from videorfsplat.training.latent_cache import LatentCache
 from videorfsplat.training.lora import add_image_lora
 from videorfsplat.training.model_arguments import check_model_arguments
-from videorfsplat.training.optimizers import adamw, muon_and_adamw
+from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.precision import resolve_precision
 from videorfsplat.training.run import (
     RunConfig,
@@ -48,7 +48,6 @@ from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_ma
 
 logger = logging.getLogger(__name__)
 
-_OPTIMIZERS = {"muon": muon_and_adamw, "adamw": adamw}
 
 MINI_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 8,
@@ -134,8 +133,8 @@ def train_joint(settings: JointTraining) -> Path:
         add_image_lora(model, settings.lora_rank, settings.lora_targets.split())
     if settings.gradient_checkpointing:
         model.enable_gradient_checkpointing()
-    optimizers = _OPTIMIZERS[settings.optimizer](
-        model, settings.run.learning_rate, settings.run.weight_decay
+    optimizers = make_optimizers(
+        settings.optimizer, model, settings.run.learning_rate, settings.run.weight_decay
     )
     if settings.compile_blocks:
         model.compile_repeated_blocks(fullgraph=True, dynamic=False)
@@ -188,10 +187,7 @@ def _check_settings(settings: JointTraining) -> None:
         raise ValueError(f"single_views must be at least 0, got {settings.single_views}")
     if settings.compile_blocks and settings.caption_tokens is None:
         raise ValueError("compile_blocks needs caption_tokens: blocks are compiled for one length")
-    if settings.optimizer not in _OPTIMIZERS:
-        raise ValueError(
-            f"optimizer must be {' or '.join(_OPTIMIZERS)}, got {settings.optimizer!r}"
-        )
+    check_optimizer(settings.optimizer)
     if settings.lora_rank < 0:
         raise ValueError(f"lora_rank must be at least 0, got {settings.lora_rank}")
     if settings.lora_rank and settings.init is None:

@@ -24,13 +24,13 @@ class Muon(torch.optim.Optimizer):
     precision that the device multiplies well, for all matrices of one shape at once.
 
     Args:
-        params: matrices.
+        params: matrices, or convolution kernels, which count as matrices [out, in · taps].
         lr: learning rate, as for AdamW.
         weight_decay: decoupled, as in AdamW.
         momentum: of the running sum of gradients.
 
     Raises:
-        ValueError: if a parameter is no matrix, or, at the first step, if it is sharded.
+        ValueError: if a parameter is a vector, or, at the first step, if it is sharded.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.ndim != 2:
+                if parameter.ndim < 2:
                     raise ValueError(f"Muon takes matrices, got shape {tuple(parameter.shape)}")
 
     @torch.no_grad()
@@ -54,15 +54,15 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    ahead = self._momentum(parameter, group["momentum"])
-                    by_shape[parameter.shape].append((parameter, ahead))
+                    ahead = self._momentum(parameter, group["momentum"]).flatten(1)
+                    by_shape[ahead.shape].append((parameter, ahead))
             for shape, pairs in by_shape.items():
                 # An orthogonal update has entries of 1/sqrt(longer side); AdamW's are near 0.2.
                 size = 0.2 * max(shape) ** 0.5 * group["lr"]
                 updates = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
                 for (parameter, _), update in zip(pairs, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update, alpha=-size)
+                    parameter.add_(update.view_as(parameter), alpha=-size)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         """The gradient looked at one step ahead (Nesterov)."""

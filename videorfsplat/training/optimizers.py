@@ -1,37 +1,59 @@
-"""The optimizers of a transformer."""
+"""The optimizers of a network, by name."""
 
 import torch
 from torch import nn
 
 from videorfsplat.training.muon import Muon
 
+OPTIMIZERS = ("muon", "adamw")
 
-def muon_and_adamw(
-    model: nn.Module, learning_rate: float, weight_decay: float
+
+def check_optimizer(name: str) -> None:
+    """Raise `ValueError` unless `make_optimizers` knows the name."""
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be {' or '.join(OPTIMIZERS)}, got {name!r}")
+
+
+def make_optimizers(
+    name: str,
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    *,
+    convolutions: bool = False,
 ) -> list[torch.optim.Optimizer]:
-    """Optimizers for a transformer: Muon (update size matched to AdamW's) for its 2-D weights.
+    """Optimizers for all weights that are trained.
 
-    Embeddings and every other shape go to AdamW, as Muon's orthogonalised update is meant for
-    weights that multiply hidden states from both sides.
+    Args:
+        name: "muon", for matrices with AdamW for the rest, or "adamw".
+        model: the network.
+        learning_rate: of both; the size of Muon's updates is matched to AdamW's.
+        weight_decay: decoupled; with Muon of the matrices alone.
+        convolutions: whether Muon also takes kernels. A transformer's only ones embed patches; of
+            a convolutional network they are all there is.
+
+    Raises:
+        ValueError: if the name is none of these.
     """
+    check_optimizer(name)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if name == "adamw":
+        return [_adamw(trained, learning_rate, weight_decay)]
+    # Muon's orthogonalised update is meant for weights that multiply hidden states from both sides.
     embeddings = {
         id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim == 2 and id(p) not in embeddings]
-    others = [p for p in trained if p.ndim != 2 or id(p) in embeddings]
+    most = 5 if convolutions else 2
+    matrices = [p for p in trained if 2 <= p.ndim <= most and id(p) not in embeddings]
+    taken = {id(p) for p in matrices}
+    others = [p for p in trained if id(p) not in taken]
     muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
-    adamw = torch.optim.AdamW(
-        others, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.99), fused=True
+    return [muon, _adamw(others, learning_rate, weight_decay=0.0)]
+
+
+def _adamw(
+    parameters: list[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    return torch.optim.AdamW(
+        parameters, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99), fused=True
     )
-    return [muon, adamw]
-
-
-def adamw(
-    model: nn.Module, learning_rate: float, weight_decay: float
-) -> list[torch.optim.Optimizer]:
-    """AdamW for all weights that are trained."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.99))
-    ]
