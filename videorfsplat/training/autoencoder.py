@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
 from videorfsplat.training.sheets import save_sheet
@@ -47,10 +48,13 @@ class AutoencoderTraining:
     """False keeps the latent space, so that models trained on it stay valid."""
     init: str | None = None
     """Folder of an autoencoder to start from."""
+    optimizer: str = "muon"
+    """muon (for matrices and kernels, AdamW for the rest) or adamw."""
     model: dict[str, Any] = field(default_factory=lambda: dict(MINI_AUTOENCODER))
 
     def __post_init__(self) -> None:
         check_model_arguments(AutoencoderKLMochi, self.model)
+        check_optimizer(self.optimizer)
 
 
 class _Reconstruction(nn.Module):
@@ -85,11 +89,14 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
         )
     vae.encoder.requires_grad_(settings.train_encoder)
     model = _Reconstruction(vae)
-    trained = [p for p in vae.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=settings.run.learning_rate, weight_decay=settings.run.weight_decay, fused=True
+    optimizers = make_optimizers(
+        settings.optimizer,
+        vae,
+        settings.run.learning_rate,
+        settings.run.weight_decay,
+        convolutions=True,
     )
-    run = TrainingRun(settings.run, model, [optimizer], _details(settings))
+    run = TrainingRun(settings.run, model, optimizers, _details(settings))
     perceptual = PerceptualLoss().to(run.accelerator.device)
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
