@@ -1,6 +1,8 @@
-"""What every test shares: no network, no deadlines, GPU tests only where there is a GPU."""
+"""What every test shares: checked shapes, no network, no deadlines, GPU tests if there is one."""
 
+import importlib.util
 import os
+import pkgutil
 
 # Read by huggingface_hub at its first import.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -8,6 +10,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Every annotation of the package holds at run time. The page is left out: it has hardly a tensor,
+# and its tests hand it visitors' requests that are less than Gradio's.
+_package = importlib.util.find_spec("videorfsplat")
+assert _package is not None
+_modules = pkgutil.iter_modules(_package.submodule_search_locations)
+install_import_hook(
+    [f"videorfsplat.{module.name}" for module in _modules if module.name != "ui"],
+    "type_checks.check",
+)
 
 # The first example pays for torch's warm-up, and machines are shared: time is no law here.
 settings.register_profile("videorfsplat", deadline=None)

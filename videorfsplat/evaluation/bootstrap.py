@@ -75,7 +75,7 @@ def _figure(rows: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> 
 def _ratio(terms: np.ndarray) -> np.ndarray:
     above, below = terms[..., 0].sum(axis=-1), terms[..., 1].sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return above / below
+        return np.asarray(above / below)
 
 
 def _plain(value: float, low: float, high: float) -> Figure:
