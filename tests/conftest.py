@@ -7,17 +7,17 @@ import pkgutil
 # Read by huggingface_hub at its first import.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 # Every annotation of the package holds at run time. The page is left out: it has hardly a tensor,
 # and its tests hand it visitors' requests that are less than Gradio's.
 _package = importlib.util.find_spec("videorfsplat")
 assert _package is not None
 _modules = pkgutil.iter_modules(_package.submodule_search_locations)
-install_import_hook(
+jaxtyping.install_import_hook(
     [f"videorfsplat.{module.name}" for module in _modules if module.name != "ui"],
     "type_checks.check",
 )
@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def unchecked_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is compiled as one graph: the checks of annotations cannot be traced."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What trades for memory changes where weights are, and results no more than precision allows."""
 
-import jaxtyping
 import pytest
 import torch
 from accelerate.hooks import CpuOffload
@@ -76,6 +75,7 @@ def test_fp8_weights_are_kept_in_8_bits(model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked_types")
 def test_compiled_blocks_are_whole_graphs_and_change_nothing(model, monkeypatch):
     # Blocks are traced as for any backend; kernels would take minutes to build here.
     compiled = []
@@ -86,8 +86,6 @@ def test_compiled_blocks_are_whole_graphs_and_change_nothing(model, monkeypatch)
 
     torch_compile = torch.compile
     monkeypatch.setattr(torch, "compile", traced)
-    # The checks of shapes are none that can be traced.
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     torch.testing.assert_close(latents(model, compile=True), latents(model))
     assert len(compiled) == 4 + 2 + 1  # image blocks, pose blocks, the exchange between those
     assert all(options["fullgraph"] for options in compiled)

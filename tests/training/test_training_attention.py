@@ -34,7 +34,7 @@ def test_gradients_are_those_of_finite_differences(masked):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.usefixtures("has_bfloat16")
+@pytest.mark.usefixtures("has_bfloat16", "unchecked_types")
 def test_compiled_attention_in_training_is_torchs_attention(masked):
     (query, key, value), mask = some_inputs(torch.float32)
 
