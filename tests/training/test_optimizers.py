@@ -6,6 +6,7 @@ from torch import nn
 
 from videorfsplat.training.muon import Muon
 from videorfsplat.training.optimizers import make_optimizers
+from videorfsplat.training.run import RunConfig
 
 
 @pytest.mark.parametrize("convolutions", [False, True])
@@ -14,7 +15,8 @@ def test_matrices_go_to_muon_and_the_rest_to_adamw(convolutions):
         {"linear": nn.Linear(3, 4), "embedding": nn.Embedding(5, 3), "conv": nn.Conv2d(2, 2, 3)}
     )
     model["frozen"] = nn.Linear(3, 3).requires_grad_(False)
-    muon, adamw = make_optimizers("muon", model, 0.1, 0.01, convolutions=convolutions)
+    run = RunConfig("unused", max_steps=1, batch_size=1)
+    muon, adamw = make_optimizers("muon", model, run, convolutions=convolutions)
     assert isinstance(muon, Muon)
     assert isinstance(adamw, torch.optim.AdamW)
 
@@ -26,5 +28,5 @@ def test_matrices_go_to_muon_and_the_rest_to_adamw(convolutions):
     (matrices if convolutions else vectors).add("conv.weight")
     assert names(muon) == matrices
     assert names(adamw) == vectors
-    (only,) = make_optimizers("adamw", model, 0.1, 0.01)
+    (only,) = make_optimizers("adamw", model, run)
     assert names(only) == matrices | vectors

@@ -41,7 +41,7 @@ def toy_run(config: RunConfig, **details) -> TrainingRun:
     """Two optimizers and dropout: momenta and the global random state must come back as well."""
     torch.manual_seed(config.seed)
     model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.2), nn.Tanh(), nn.Linear(16, 1))
-    optimizers = make_optimizers("muon", model, config.learning_rate, config.weight_decay)
+    optimizers = make_optimizers("muon", model, config)
     return TrainingRun(config, model, optimizers, details)
 
 

@@ -89,13 +89,7 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
         )
     vae.encoder.requires_grad_(settings.train_encoder)
     model = _Reconstruction(vae)
-    optimizers = make_optimizers(
-        settings.optimizer,
-        vae,
-        settings.run.learning_rate,
-        settings.run.weight_decay,
-        convolutions=True,
-    )
+    optimizers = make_optimizers(settings.optimizer, vae, settings.run, convolutions=True)
     run = TrainingRun(settings.run, model, optimizers, _details(settings))
     perceptual = PerceptualLoss().to(run.accelerator.device)
 

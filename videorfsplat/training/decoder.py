@@ -120,13 +120,7 @@ def train_decoder(settings: DecoderTraining) -> Path:
     vae.requires_grad_(False).eval()
     torch.manual_seed(settings.run.seed)
     model = _initial_decoder(settings, vae)
-    optimizers = make_optimizers(
-        settings.optimizer,
-        model,
-        settings.run.learning_rate,
-        settings.run.weight_decay,
-        convolutions=True,
-    )
+    optimizers = make_optimizers(settings.optimizer, model, settings.run, convolutions=True)
     run = TrainingRun(settings.run, _RawDecoder(model), optimizers, *_recorded(settings))
     device = run.accelerator.device
     vae, perceptual = vae.to(device), PerceptualLoss().to(device)

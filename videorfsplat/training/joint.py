@@ -48,7 +48,6 @@ from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_ma
 
 logger = logging.getLogger(__name__)
 
-
 MINI_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 8,
     "attention_head_dim": 32,
@@ -133,9 +132,7 @@ def train_joint(settings: JointTraining) -> Path:
         add_image_lora(model, settings.lora_rank, settings.lora_targets.split())
     if settings.gradient_checkpointing:
         model.enable_gradient_checkpointing()
-    optimizers = make_optimizers(
-        settings.optimizer, model, settings.run.learning_rate, settings.run.weight_decay
-    )
+    optimizers = make_optimizers(settings.optimizer, model, settings.run)
     if settings.compile_blocks:
         model.compile_repeated_blocks(fullgraph=True, dynamic=False)
     run = TrainingRun(settings.run, model, optimizers, *_recorded(settings))

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from videorfsplat.training.muon import Muon
+from videorfsplat.training.run import RunConfig
 
 OPTIMIZERS = ("muon", "adamw")
 
@@ -15,20 +16,15 @@ def check_optimizer(name: str) -> None:
 
 
 def make_optimizers(
-    name: str,
-    model: nn.Module,
-    learning_rate: float,
-    weight_decay: float,
-    *,
-    convolutions: bool = False,
+    name: str, model: nn.Module, run: RunConfig, *, convolutions: bool = False
 ) -> list[torch.optim.Optimizer]:
     """Optimizers for all weights that are trained.
 
     Args:
         name: "muon", for matrices with AdamW for the rest, or "adamw".
         model: the network.
-        learning_rate: of both; the size of Muon's updates is matched to AdamW's.
-        weight_decay: decoupled; with Muon of the matrices alone.
+        run: its learning rate is that of both, as the size of Muon's updates is matched to AdamW's;
+            its weight decay is decoupled, and with Muon of the matrices alone.
         convolutions: whether Muon also takes kernels. A transformer's only ones embed patches; of
             a convolutional network they are all there is.
 
@@ -38,17 +34,20 @@ def make_optimizers(
     check_optimizer(name)
     trained = [p for p in model.parameters() if p.requires_grad]
     if name == "adamw":
-        return [_adamw(trained, learning_rate, weight_decay)]
+        return [_adamw(trained, run.learning_rate, run.weight_decay)]
     # Muon's orthogonalised update is meant for weights that multiply hidden states from both sides.
     embeddings = {
         id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()
     }
-    most = 5 if convolutions else 2
-    matrices = [p for p in trained if 2 <= p.ndim <= most and id(p) not in embeddings]
-    taken = {id(p) for p in matrices}
-    others = [p for p in trained if id(p) not in taken]
-    muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
-    return [muon, _adamw(others, learning_rate, weight_decay=0.0)]
+
+    def is_matrix(parameter: nn.Parameter) -> bool:
+        fits = parameter.ndim == 2 or (convolutions and parameter.ndim > 2)
+        return fits and id(parameter) not in embeddings
+
+    matrices = [p for p in trained if is_matrix(p)]
+    others = [p for p in trained if not is_matrix(p)]
+    muon = Muon(matrices, lr=run.learning_rate, weight_decay=run.weight_decay)
+    return [muon, _adamw(others, run.learning_rate, weight_decay=0.0)]
 
 
 def _adamw(
