@@ -1,5 +1,6 @@
 """The Gaussian decoder on scenes that the model made: written by the command, read, trained."""
 
+import dataclasses
 import json
 import math
 
@@ -88,6 +89,20 @@ def test_a_batch_takes_its_share_of_generated_scenes(generated, model, tmp_path,
     assert all(math.isfinite(value) for value in line.values())
     # Depth is known in worlds, and of generated scenes it is not.
     assert (line["depth"] == 0) == (share == 1)
+
+
+def test_a_run_from_before_the_optimizer_could_be_chosen_goes_on_by_adamw(model, tmp_path):
+    write_worlds(tmp_path / "worlds", 0, 2, num_views=NUM_VIEWS, size=32, extra_views=2)
+    run = RunConfig(output=str(tmp_path / "run"), max_steps=1, batch_size=1)
+    asked = DecoderTraining(run, str(tmp_path / "worlds"), model, init=model, optimizer="adamw")
+    train_decoder(asked)
+    record = tmp_path / "run/config.json"
+    settings = json.loads(record.read_text())
+    del settings["optimizer"]
+    record.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="optimizer"):
+        train_decoder(dataclasses.replace(asked, optimizer="muon"))
+    train_decoder(asked)
 
 
 def test_scenes_without_latents_and_unfinished_ones_are_passed_over(generated, tmp_path):

@@ -147,6 +147,7 @@ def _recorded(settings: DecoderTraining) -> tuple[dict[str, Any], dict[str, Any]
     """Settings for the record of a run, and what they are where an older record lacks them."""
     values = {k: v for k, v in vars(settings).items() if k not in ("run", "sampling")}
     defaults = field_defaults(DecoderTraining) | field_defaults(ViewSampling)
+    defaults["optimizer"] = "adamw"  # the only one there was before it could be chosen
     return values | vars(settings.sampling), defaults
 
 
