@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from videorfsplat.allocator import keep_freed_memory
 from videorfsplat.ui.api import add_endpoints
 from videorfsplat.ui.example_scenes import find_example_scenes
 from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES
@@ -238,4 +239,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

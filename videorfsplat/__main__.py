@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from videorfsplat import __version__
+from videorfsplat.allocator import keep_freed_memory
 from videorfsplat.commands import BAD_INPUT, FAILED, chosen_word
 
 COMMANDS = {
@@ -57,4 +58,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -100,7 +100,8 @@ def test_bfloat16_scenes_are_nearly_those_of_float32_and_never_mixed_with_them(
     prompts = held_out_prompts(2, 0)
     exact = GeneratedScenes(evaluation, "s", prompts, SHORT)
     rounded = load_evaluation(dataclasses.replace(evaluation.settings, dtype="bfloat16"))
-    with pytest.raises(ValueError, match="another model"):
+    assert rounded.model_fingerprint == evaluation.model_fingerprint
+    with pytest.raises(ValueError, match="another dtype"):
         GeneratedScenes(rounded, "s", prompts, SHORT)
     rounded = with_settings(rounded, output=tmp_path / "bfloat16")
     latents = GeneratedScenes(rounded, "s", prompts, SHORT).latents(0)

@@ -39,7 +39,7 @@ def test_a_line_that_a_kill_cut_is_measured_again(tmp_path):
 def test_rejects_another_origin(tmp_path):
     check_origin(tmp_path / "scenes", {"model": "a", "seed": 0})
     check_origin(tmp_path / "scenes", {"seed": 0, "model": "a"})
-    with pytest.raises(ValueError, match="made with another model; delete it"):
+    with pytest.raises(ValueError, match="made with another model; choose another"):
         Measurements(tmp_path / "scenes", {"model": "b", "seed": 0})
 
 

@@ -30,7 +30,7 @@ def settings(toy_models, tmp_path) -> EvaluationSettings:
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"suites": ("speed",)}, "suites must be among autoencoder, .*'speed'"),
+        ({"suites": ("beauty",)}, "suites must be among autoencoder, .*'beauty'"),
         ({"suites": ()}, "suites must be among"),
         ({"prompts": 1}, r"prompts must lie in \[2, 100000\], got 1"),
         ({"seed": -1}, r"seed must lie in \[0, 1000\], got -1"),
@@ -59,7 +59,7 @@ def test_a_bar_is_met_on_its_side_only():
     assert all(entry["met"] for entry in check_bars(met))
     missed = {n: b.limit + (-0.01 if b.is_least else 0.01) for n, b in BARS.items()}
     assert not any(entry["met"] for entry in check_bars(missed))
-    assert check_bars({"kind": None, "seconds_default": 3.0}) == [
+    assert check_bars({"kind": None, "given_cameras_rotation_degrees": 3.0}) == [
         {"name": "kind", "value": None, "at_least": 0.85, "met": False}
     ]
 
@@ -70,6 +70,7 @@ def report(**metrics):
         "suites": {name: {"value": value} for name, value in metrics.items()},
         "command": "python -m videorfsplat evaluate",
         "commit": "c0ffee",
+        "weights": "f1",
     }
 
 
@@ -82,6 +83,13 @@ def test_metrics_of_other_suites_stay(tmp_path):
     assert content["sources"]["autoencoder_psnr"]["commit"] == "c0ffee"
     assert content["sources"]["kind"]["commit"] == "f00d"
     assert content["reports"]["kind"]["value"] == 0.9
+    # What other weights had is no longer true.
+    add_to_metrics(path, {**report(kind=0.8), "weights": "f2"})
+    content = json.loads(path.read_text())
+    assert content["kind"] == 0.8
+    for entries in (content["sources"], content["reports"]):
+        assert entries.keys() == {"kind"}
+    assert "autoencoder_psnr" not in content
     path.write_text("[]")
     with pytest.raises(ValueError, match="expected a JSON object"):
         add_to_metrics(path, report(kind=0.9))
@@ -96,6 +104,8 @@ def test_the_command_names_what_decides_the_figures(settings):
     assert "--dtype bfloat16" in command_of(dataclasses.replace(settings, dtype="bfloat16"))
     assert "--compile" not in words
     assert "--compile" in command_of(dataclasses.replace(settings, compile=True))
+    hub = dataclasses.replace(settings, suites=("hub",), real_images=settings.probe)
+    assert command_of(hub).count("--real-images") == 1
     # Where the run wrote is of no interest to others.
     assert str(settings.output) not in words
 
@@ -177,8 +187,8 @@ def test_a_model_card_tells_history_and_figures(tmp_path):
     card = write_model_card(tmp_path).read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert "| autoencoder | small | worlds | 2 steps |" in card
-    assert "| autoencoder_psnr | 29.5 | ≥ 30 | c0ffee |" in card
-    assert "| probe_fd_ratio | undefined | ≤ 3 | c0ffee |" in card
+    assert "| autoencoder_psnr | 29.5 | ≥ 30 | **no** | c0ffee |" in card
+    assert "| probe_fd_ratio | undefined | ≤ 3 | **no** | c0ffee |" in card
     assert "\n    python -m videorfsplat evaluate\n" in card
     assert "- Houses only." in card
 

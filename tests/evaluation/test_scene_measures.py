@@ -8,6 +8,7 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_figures import (
     SCENE_FIGURES,
+    frechet_difference,
     frechet_figure,
     of_ceiling,
     scene_differences,
@@ -96,8 +97,10 @@ def test_the_ceiling_is_what_the_probe_sees_in_real_scenes():
 
 
 def test_differences_are_paired():
-    changed = [record(consistency_psnr=21.0)] * 3
-    difference = scene_differences(changed, [record()] * 3)["consistency_psnr"]
+    # Scenes are far from each other, but each gains the same.
+    psnrs = (10.0, 20.0, 40.0)
+    before, after = ([record(consistency_psnr=p + gain) for p in psnrs] for gain in (0.0, 1.0))
+    difference = scene_differences(after, before)["consistency_psnr"]
     assert difference == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
@@ -110,3 +113,7 @@ def test_scenes_are_nearer_to_their_like():
     # A shift by 1 in 8 dimensions.
     assert far["value"] - near["value"] == pytest.approx(8, abs=2.5)
     assert near["high"] < far["low"]
+    difference = frechet_difference(other, alike, real)
+    assert difference["value"] == pytest.approx(far["value"] - near["value"], rel=1e-5)
+    assert difference["low"] > 0
+    assert frechet_difference(alike, alike, real) == {"value": 0.0, "low": 0.0, "high": 0.0}

@@ -20,7 +20,7 @@ def test_generates_with_the_bundled_model(app, browser, tmp_path):
         visitor.generate("a lighthouse by a lake at sunset, the camera moves closer", steps=4)
         loaded = visitor.wait_for_message("loaded")
         path = visitor.download("scene.ply", tmp_path)
-        assert len(plyfile.PlyData.read(path)["vertex"]) == loaded["splats"] == 8 * 96 * 96
+        assert len(plyfile.PlyData.read(path)["vertex"]) == loaded["splats"] == 8 * 128 * 128
         expect(visitor.page.locator("#model")).to_contain_text("mini")
         visitor.check()
     finally:

@@ -26,8 +26,8 @@ _PROMPT = "a red house with two pine trees on a green meadow"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gaussians", type=int, default=73728, help="default: 73728")
-    parser.add_argument("--size", type=int, default=96, help="pixels a side (default: 96)")
+    parser.add_argument("--gaussians", type=int, default=131072, help="default: 131072")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side (default: 128)")
     parser.add_argument("--repeats", type=int, default=5, help="the best counts (default: 5)")
     parser.add_argument(
         "--model", help="generate with this folder or hub id (default: mini, if it is there)"

@@ -45,11 +45,14 @@ def plot_axis(axis: Axis, points: Sequence[Mapping[str, Any]], path: Path) -> No
     plot.suptitle(f"{axis.label} ({points[0]['scenes']} prompts a point)")
     for panel, (name, label) in zip(plot.subplots(2, 3).flat, PLOTTED.items(), strict=True):
         known = [p for p in points if p["figures"][name]["value"] is not None]
-        values = [p["figures"][name]["value"] for p in known]
-        lows = [_reach(p["figures"][name], "low") for p in known]
-        highs = [_reach(p["figures"][name], "high") for p in known]
-        positions = [p["value"] for p in known]
-        panel.errorbar(positions, values, yerr=[lows, highs], marker="o", capsize=3)
+        (line,) = panel.plot(
+            [p["value"] for p in known], [p["figures"][name]["value"] for p in known], marker="o"
+        )
+        for point in known:
+            figure = point["figures"][name]
+            # Of its own, for the interval of a biased statistic may leave out the value.
+            ends = [x for x in (figure["low"], figure["high"]) if x is not None]
+            panel.plot([point["value"]] * len(ends), ends, marker="_", color=line.get_color())
         panel.axvline(axis.baseline, color="gray", linewidth=0.8, linestyle=":")
         if axis.setting == "num_inference_steps":
             panel.set_xscale("log")
@@ -114,13 +117,6 @@ def write_tables(report: Mapping[Axis, Sequence[Mapping[str, Any]]], path: Path)
         "the default, paired by prompt."
     )
     write_text(path, "\n\n".join(["# Ablation", note, *parts]) + "\n")
-
-
-def _reach(figure: Figure, end: str) -> float:
-    """Length of an error bar."""
-    value, bound = figure["value"], figure[end]
-    # The basic interval of a biased statistic may leave out the value itself.
-    return 0.0 if value is None or bound is None else max(abs(bound - value), 0.0)
 
 
 def _cell(point: Mapping[str, Any], name: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import SchedulerMixin
 from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
 from videorfsplat.evaluation.settings import EvaluationSettings
@@ -65,19 +65,31 @@ class Evaluation:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Of all weights of the pipeline, as they are computed with, and of its solvers."""
-        return _fingerprint_of_parts(self.pipeline.components)
+        """Of all that the pipeline is made of."""
+        return fingerprint(*self.pipeline.components.values(), self._pipeline_settings)
 
     @cached_property
-    def latents_fingerprint(self) -> str:
-        """Of what decides the latents of a scene: all of the model but the Gaussian decoder."""
+    def latents_origin(self) -> dict[str, Any]:
+        """What decides the latents of a scene: all of the model but the Gaussian decoder."""
         parts = self.pipeline.components
-        return _fingerprint_of_parts({k: v for k, v in parts.items() if k != "gaussian_decoder"})
+        others = [part for name, part in parts.items() if name != "gaussian_decoder"]
+        return {"model": fingerprint(*others, self._pipeline_settings), **self._computed_with}
 
     @cached_property
-    def probe_fingerprint(self) -> str:
-        """Of the probe's weights."""
-        return fingerprint(self.probe)
+    def origin(self) -> dict[str, Any]:
+        """What decides what is measured of a scene."""
+        judges = {"probe": fingerprint(self.probe)}
+        return {"model": self.model_fingerprint, **judges, **self._computed_with}
+
+    @property
+    def _computed_with(self) -> dict[str, Any]:
+        settings = self.settings
+        return {"seed": settings.seed, "dtype": settings.dtype, "compile": settings.compile}
+
+    @property
+    def _pipeline_settings(self) -> dict[str, Any]:
+        parts = self.pipeline.components
+        return {k: v for k, v in _public(self.pipeline.config).items() if k not in parts}
 
     def view_features(
         self, name: str, frames: Float[Tensor, "v 3 H W"]
@@ -100,32 +112,38 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
     memory = MemorySettings(compile=settings.compile)
     pipeline = load_pipeline(settings.model, settings.device, memory)
     pipeline.set_progress_bar_config(disable=True)
+    evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
+    # Before the weights are rounded, so that a model has one fingerprint in every dtype.
+    _ = evaluation.size, evaluation.origin, evaluation.latents_origin
     if settings.dtype != EvaluationSettings.dtype:
         pipeline.transformer.to(getattr(torch, settings.dtype))
-    evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
-    _ = evaluation.size
     return evaluation
 
 
-def fingerprint(*parts: nn.Module | Scheduler) -> str:
-    """Sixteen digits that change with any weight, and with any setting of a solver."""
+def fingerprint(*parts: nn.Module | Scheduler | PreTrainedTokenizerBase | dict[str, Any]) -> str:
+    """Sixteen digits that change with any weight, setting or word."""
     digest = hashlib.sha256()
     for part in parts:
+        digest.update(f"{type(part).__name__} {_settings_of(part)}".encode())
         if isinstance(part, nn.Module):
             for name, value in sorted(part.state_dict().items()):
                 digest.update(name.encode())
                 digest.update(value.float().cpu().numpy().tobytes())
-        else:
-            # Private entries tell where the values come from.
-            config = {k: v for k, v in dict(part.config).items() if not k.startswith("_")}
-            digest.update(f"{type(part).__name__} {sorted(config.items())}".encode())
     return digest.hexdigest()[:16]
 
 
-def _fingerprint_of_parts(parts: Mapping[str, Any]) -> str:
-    modules = [part for part in parts.values() if isinstance(part, nn.Module)]
-    solvers = [part for part in parts.values() if isinstance(part, SchedulerMixin)]
-    return fingerprint(*modules, *solvers)
+def _settings_of(part: Any) -> list[tuple[str, Any]]:
+    if isinstance(part, PreTrainedTokenizerBase):
+        return sorted(part.get_vocab().items())
+    config = part if isinstance(part, dict) else getattr(part, "config", {})
+    values = config.to_dict() if isinstance(config, PreTrainedConfig) else dict(config)
+    return sorted(_public(values).items())
+
+
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what tells where the values come from, or how they are kept."""
+    where = ("transformers_version", "dtype")
+    return {k: v for k, v in config.items() if not k.startswith("_") and k not in where}
 
 
 def _load_probe(folder: Path, pipeline: VideoRFSplatPipeline) -> AttributeProbe:

@@ -50,8 +50,7 @@ class GeneratedScenes:
         self._given = None
         if cameras is not None:
             self._given = dict(zip(self.prompts, cameras, strict=True))
-        origin = {"model": evaluation.latents_fingerprint, "seed": evaluation.settings.seed}
-        check_origin(self._folder, origin)
+        check_origin(self._folder, evaluation.latents_origin)
         self._check_prompts()
         self._generate()
 
@@ -99,7 +98,7 @@ class GeneratedScenes:
                 if made_from != prompt.text:
                     raise ValueError(
                         f"{path} was made from {made_from!r}, expected {prompt.text!r}; "
-                        "delete the folder or choose another output"
+                        "choose another output"
                     )
 
     def _generate(self) -> None:

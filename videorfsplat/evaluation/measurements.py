@@ -34,7 +34,7 @@ def check_origin(folder: Path, origin: dict[str, Any]) -> None:
             changed = [k for k in origin.keys() | found.keys() if origin.get(k) != found.get(k)]
             raise ValueError(
                 f"{folder} was made with another {', '.join(sorted(changed))}; "
-                "delete it or choose another output"
+                "choose another output"
             )
         return
     write_text(path, json.dumps(origin, indent=2) + "\n")

@@ -16,8 +16,9 @@ _PACKAGE = Path(__file__).parents[1]
 def add_to_metrics(path: Path, report: dict[str, Any]) -> None:
     """Put the figures of a report into the file; those of other suites stay.
 
-    Key figures are at the top level, `sources` tells the command and commit of each, `reports`
-    holds every figure of each suite.
+    Key figures are at the top level, `sources` tells the command, the commit and the weights
+    (`Evaluation.model_fingerprint`) of each, `reports` holds every figure of each suite. What was
+    found of other weights goes.
 
     Args:
         path: JSON file, made if needed.
@@ -26,16 +27,20 @@ def add_to_metrics(path: Path, report: dict[str, Any]) -> None:
     Raises:
         ValueError: if the file is no JSON object.
     """
-    content = read_json_object(path) if path.exists() else {}
-    source = {"command": report["command"], "commit": report["commit"]}
-    sources = content.pop("sources", {}) | dict.fromkeys(report["metrics"], source)
-    reports = content.pop("reports", {})
-    for suite, found in report["suites"].items():
-        reports[suite] = {**source, **found}
-    figures = {k: v if v is None else float(f"{v:.4g}") for k, v in report["metrics"].items()}
-    content |= figures
-    content |= {"sources": sources, "reports": reports}
+    before = read_json_object(path) if path.exists() else {}
+    source = {key: report[key] for key in ("command", "commit", "weights")}
+    sources = _of_weights(source["weights"], before.get("sources", {}))
+    reports = _of_weights(source["weights"], before.get("reports", {}))
+    figures = {name: before[name] for name in sources}
+    figures |= {k: v if v is None else float(f"{v:.4g}") for k, v in report["metrics"].items()}
+    sources |= dict.fromkeys(report["metrics"], source)
+    reports |= {suite: {**source, **found} for suite, found in report["suites"].items()}
+    content = figures | {"sources": sources, "reports": reports}
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _of_weights(weights: str, entries: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry for name, entry in entries.items() if entry.get("weights") == weights}
 
 
 def command_of(settings: EvaluationSettings) -> str:
@@ -51,6 +56,13 @@ def command_of(settings: EvaluationSettings) -> str:
         words += ["--dtype", settings.dtype]
     if settings.compile:
         words.append("--compile")
+    if "hub" in settings.suites:
+        words += ["--clip", settings.clip]
+        for option, path in (
+            ("--prompt-file", settings.prompt_file),
+            ("--real-images", settings.real_images),
+        ):
+            words += [] if path is None else [option, str(path)]
     return shlex.join([*words, "--output", "evaluation"])
 
 

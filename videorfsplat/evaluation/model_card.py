@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from videorfsplat.evaluation.bars import BARS
+from videorfsplat.evaluation.bars import BARS, is_met
 from videorfsplat.evaluation.measurements import write_text
 from videorfsplat.formats.files import read_json_object
 
@@ -59,15 +59,16 @@ def _measured(metrics: dict[str, Any]) -> str:
         return "Nothing yet."
     rows = []
     for name, source in sources.items():
-        bar = BARS.get(name)
-        limit = "" if bar is None else f"{'≥' if bar.is_least else '≤'} {bar.limit:g}"
-        value = metrics[name]
-        shown = "undefined" if value is None else f"{value:g}"
-        commit = (source["commit"] or "unknown")[:12]
-        rows.append({"figure": name, "value": shown, "aim": limit, "commit": commit})
+        bar, value = BARS.get(name), metrics[name]
+        row = {"figure": name, "value": "undefined" if value is None else f"{value:g}"}
+        row |= {"aim": "", "met": "", "commit": (source["commit"] or "unknown")[:12]}
+        if bar is not None:
+            row["aim"] = f"{'≥' if bar.is_least else '≤'} {bar.limit:g}"
+            row["met"] = "yes" if is_met(bar, value) else "**no**"
+        rows.append(row)
     commands = sorted({source["command"] for source in sources.values()})
     given = "\n".join(["Given by", "", *(f"    {command}" for command in commands)])
-    return f"{_table(('figure', 'value', 'aim', 'commit'), rows)}\n\n{given}"
+    return f"{_table(('figure', 'value', 'aim', 'met', 'commit'), rows)}\n\n{given}"
 
 
 def _table(columns: tuple[str, ...], rows: list[dict[str, str]]) -> str:

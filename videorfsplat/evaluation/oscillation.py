@@ -33,9 +33,8 @@ def measure_oscillation(
     def measure(index: int) -> Measurement:
         return {"steps": _predicted_cameras(evaluation, by_index[index], sampling)}, {}
 
-    origin = {"model": evaluation.latents_fingerprint, "seed": evaluation.settings.seed}
     folder = evaluation.output / "measured" / f"oscillation-{sampling.name}"
-    measured = Measurements(folder, origin)
+    measured = Measurements(folder, evaluation.latents_origin)
     measured.complete(list(by_index), measure)
     paths = [record["steps"] for record in measured.records(list(by_index))]
     times = {name: [step[name] for step in paths[0]] for name in ("t_image", "t_pose")}

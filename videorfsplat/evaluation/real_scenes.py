@@ -101,10 +101,4 @@ def _unit_frames(frames: Tensor) -> Float[Tensor, "v 3 H W"]:
 
 
 def _origin(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "seed": evaluation.settings.seed,
-        "views": evaluation.num_views,
-        "size": evaluation.size,
-        "model": evaluation.model_fingerprint,
-        "probe": evaluation.probe_fingerprint,
-    }
+    return {**evaluation.origin, "views": evaluation.num_views, "size": evaluation.size}

@@ -21,7 +21,8 @@ def run_evaluation(settings: EvaluationSettings) -> dict[str, Any]:
 
     Returns:
         The report, also written to `<output>/report.json`: `suites` (a report each), `metrics` (key
-        figures), `bars` (those that have one), `settings`, `command`, `commit` and `versions`.
+        figures), `bars` (those that have one), `settings`, `command`, `commit`,
+        `weights` and `versions`.
 
     Raises:
         FileNotFoundError: if the model is missing.
@@ -42,6 +43,7 @@ def run_evaluation(settings: EvaluationSettings) -> dict[str, Any]:
         "settings": settings.to_dict(),
         "command": command_of(settings),
         "commit": source_commit(),
+        "weights": evaluation.model_fingerprint,
         "versions": library_versions(),
     }
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)

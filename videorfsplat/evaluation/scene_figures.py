@@ -101,13 +101,26 @@ def frechet_figure(
     scenes: Sequence[Float[Tensor, "v d"]], reference: Sequence[Float[Tensor, "v d"]]
 ) -> Figure:
     """Fréchet distance of the scenes' views to the reference's; scenes are resampled whole."""
+    return statistic_figure(len(scenes), _distance_of(scenes, reference))
+
+
+def frechet_difference(
+    scenes: Sequence[Float[Tensor, "v d"]],
+    baseline: Sequence[Float[Tensor, "v d"]],
+    reference: Sequence[Float[Tensor, "v d"]],
+) -> Figure:
+    """The distance of the scenes minus that of the baseline's, resampled in pairs."""
+    distance, other = (_distance_of(views, reference) for views in (scenes, baseline))
+    return statistic_figure(len(scenes), lambda indices: distance(indices) - other(indices))
+
+
+def _distance_of(
+    scenes: Sequence[Float[Tensor, "v d"]], reference: Sequence[Float[Tensor, "v d"]]
+) -> Callable[[np.ndarray], float]:
+    """The distance of the scenes with these indices."""
     stacked = torch.stack(list(scenes))
     to_reference = FrechetDistance(torch.cat(list(reference)))
-
-    def distance(indices: np.ndarray) -> float:
-        return to_reference(stacked[torch.from_numpy(indices)].flatten(0, 1))
-
-    return statistic_figure(len(stacked), distance)
+    return lambda indices: to_reference(stacked[torch.from_numpy(indices)].flatten(0, 1))
 
 
 def _terms(term: Callable[[Record], tuple[float, float]], records: Sequence[Record]) -> Terms:

@@ -31,12 +31,7 @@ def measure_scenes(scenes: GeneratedScenes) -> Measurements:
         scenes: with generated cameras.
     """
     evaluation = scenes.evaluation
-    origin = {
-        "model": evaluation.model_fingerprint,
-        "probe": evaluation.probe_fingerprint,
-        "seed": evaluation.settings.seed,
-    }
-    measured = Measurements(evaluation.output / "measured" / scenes.name, origin)
+    measured = Measurements(evaluation.output / "measured" / scenes.name, evaluation.origin)
     measured.complete(scenes.indices, lambda index: _measure_scene(scenes, index))
     return measured
 

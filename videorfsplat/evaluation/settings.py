@@ -12,13 +12,14 @@ MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
 SUITES: dict[str, str] = {
     "autoencoder": "views through the autoencoder and back",
     "decoder": "Gaussians from real latents, with true and with recovered cameras",
-    "generation": "scenes from captions: text, realism, 3D, cameras, time",
+    "generation": "scenes from captions: text, realism, 3D, cameras",
+    "speed": "seconds that a generation takes here",
     "given-cameras": "scenes along given cameras, which are then estimated back",
     "paraphrase": "the same worlds in sentences that no caption uses",
     "ablation": "timetable, guidance and steps, paired by seed",
     "hub": "CLIP score, CleanFID, BRISQUE and NIQE, where their weights are at hand",
 }
-DEFAULT_SUITES = ("autoencoder", "decoder", "generation")
+DEFAULT_SUITES = ("autoencoder", "decoder", "generation", "speed")
 
 DTYPES = ("float32", "bfloat16")
 """Precisions in which the transformer may generate the scenes."""

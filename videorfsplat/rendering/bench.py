@@ -13,7 +13,7 @@ from videorfsplat.rendering.rasterization import Backend, rasterize
 
 
 def rasterizer_benchmark(
-    num_gaussians: int = 73728, size: int = 96, *, repeats: int = 5, seed: int = 0
+    num_gaussians: int = 131072, size: int = 128, *, repeats: int = 5, seed: int = 0
 ) -> dict[str, Any]:
     """Time both CPU backends on one view of pixel-sized Gaussians, forward and backward.
 

@@ -23,7 +23,12 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.oscillation import measure_oscillation
 from videorfsplat.evaluation.prompts import Prompt, held_out_prompts
 from videorfsplat.evaluation.real_scenes import reference_features
-from videorfsplat.evaluation.scene_figures import frechet_figure, scene_differences, scene_figures
+from videorfsplat.evaluation.scene_figures import (
+    frechet_difference,
+    frechet_figure,
+    scene_differences,
+    scene_figures,
+)
 from videorfsplat.evaluation.scene_measures import measure_scenes
 from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
@@ -70,17 +75,19 @@ def _measure_axis(
         for value in axis.values
     }
     baseline = measured[axis.baseline].records(indices)
+    features = {v: m.features("probe_renders", indices) for v, m in measured.items()}
     points = []
     for value, measurements in measured.items():
         records = measurements.records(indices)
-        distance = frechet_figure(measurements.features("probe_renders", indices), reference)
+        distance = frechet_figure(features[value], reference)
+        difference = frechet_difference(features[value], features[axis.baseline], reference)
         points.append(
             {
                 "value": value,
                 "scenes": len(records),
                 "sampling": vars(axis.sampling(value)),
                 "figures": scene_figures(records) | {"frechet": distance},
-                "differences": scene_differences(records, baseline),
+                "differences": scene_differences(records, baseline) | {"frechet": difference},
             }
         )
     return points

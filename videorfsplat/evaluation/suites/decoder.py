@@ -22,8 +22,7 @@ CAMERA_SOURCES = ("true", "raymap", "estimated")
 def evaluate(evaluation: Evaluation) -> SuiteResult:
     """PSNR and SSIM of source and novel views, for each source of cameras."""
     worlds = prompted_worlds(evaluation, evaluation.settings.prompts)
-    origin = {"model": evaluation.model_fingerprint, "seed": evaluation.settings.seed}
-    measured = Measurements(evaluation.output / "measured" / "decoder", origin)
+    measured = Measurements(evaluation.output / "measured" / "decoder", evaluation.origin)
     measured.complete(evaluation.indices, lambda index: _measure(evaluation, worlds, index))
     records = measured.records(evaluation.indices)
     names = [name for name in records[0] if name != "index"]

@@ -1,6 +1,5 @@
 """Suite `generation`: scenes from held-out captions at default settings."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +14,10 @@ from videorfsplat.evaluation.scene_figures import frechet_figure, of_ceiling, sc
 from videorfsplat.evaluation.scene_measures import measure_scenes
 from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
-from videorfsplat.generation import generate_scene
-from videorfsplat.generation_settings import GenerationSettings
-
-_TIMED_GENERATIONS = 3
 
 
 def evaluate(evaluation: Evaluation) -> SuiteResult:
-    """Text, realism, 3D consistency, cameras and time."""
+    """Text, realism, 3D consistency and cameras."""
     settings, indices = evaluation.settings, evaluation.indices
     prompts = held_out_prompts(settings.prompts, settings.seed)
     scenes = GeneratedScenes(evaluation, "captions", prompts, Sampling())
@@ -34,7 +29,6 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
     }
     figures = scene_figures(records)
     ceiling = of_ceiling(records, real)
-    seconds = _seconds_of_a_default_generation(evaluation, prompts[0].text)
     report = {
         "scenes": len(records),
         "sampling": vars(scenes.sampling),
@@ -43,7 +37,6 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         "by_attribute": _by_attribute(records),
         "ceiling_by_attribute": _by_attribute(real),
         "frechet": realism,
-        "seconds_default": seconds,
     }
     metrics = {
         "consistency_psnr": figures["consistency_psnr"]["value"],
@@ -52,7 +45,6 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         "motion_direction": figures["motion_direction"]["value"],
         "cameras_fitted": figures["cameras_fitted"]["value"],
         "probe_fd_ratio": _over_reconstructions(realism["probe"]),
-        "seconds_default": statistics.median(seconds),
     }
     return SuiteResult(report, metrics)
 
@@ -86,13 +78,3 @@ def _over_reconstructions(distances: dict[str, Figure]) -> float | None:
 
 def _by_attribute(records: Sequence[dict[str, Any]]) -> dict[str, float]:
     return shares_by_attribute(record["attributes"] for record in records)
-
-
-def _seconds_of_a_default_generation(evaluation: Evaluation, prompt: str) -> list[float]:
-    """From the sentence to the scene with its depths, once the model is loaded and warm."""
-    settings = GenerationSettings(prompt, model=evaluation.settings.model)
-    generate_scene(evaluation.pipeline, settings)
-    return [
-        generate_scene(evaluation.pipeline, settings).record["seconds"]["total"]
-        for _ in range(_TIMED_GENERATIONS)
-    ]

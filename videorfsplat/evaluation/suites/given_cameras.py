@@ -42,8 +42,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         }
         return errors, {}
 
-    origin = {"model": evaluation.model_fingerprint, "seed": settings.seed}
-    measured = Measurements(evaluation.output / "measured" / scenes.name, origin)
+    measured = Measurements(evaluation.output / "measured" / scenes.name, evaluation.origin)
     measured.complete(evaluation.indices, measure)
     records = measured.records(evaluation.indices)
     report = {

@@ -6,6 +6,7 @@ report says why.
 """
 
 import importlib
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,10 @@ class RenderedScenes:
             )
             yield self._scenes.prompts[index].text, render_views(gaussians, cameras).cpu()
 
-    def pictures(self) -> Path:
-        """Folder with every render as a PNG file, written anew."""
-        folder = self._scenes.folder / "renders"
+    def save_pictures(self, folder: Path) -> None:
+        """Write every render into the folder as a PNG file."""
         pictures = [to_uint8(renders.permute(0, 2, 3, 1)) for _, renders in self]
         save_frames(np.concatenate(pictures), folder)
-        return folder
 
 
 def evaluate(evaluation: Evaluation) -> SuiteResult:
@@ -123,10 +122,11 @@ def _clean_fid(real_images: Path | None) -> Measure:
     model = fid.build_feature_extractor("clean", device, use_dataparallel=False)
 
     def measure(scenes: RenderedScenes) -> float:
-        made = str(scenes.pictures())
-        distance = fid.compute_fid(
-            made, str(real_images), device=device, custom_feat_extractor=model, num_workers=0
-        )
+        with tempfile.TemporaryDirectory() as made:
+            scenes.save_pictures(Path(made))
+            distance = fid.compute_fid(
+                made, str(real_images), device=device, custom_feat_extractor=model, num_workers=0
+            )
         return float(distance)
 
     return measure

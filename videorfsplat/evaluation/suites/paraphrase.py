@@ -1,5 +1,6 @@
 """Suite `paraphrase`: the same worlds and noise, in sentence patterns that no caption uses."""
 
+from videorfsplat.evaluation.bootstrap import Figure
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import WORDINGS, held_out_prompts
@@ -23,6 +24,14 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         "figures": scene_figures(records["paraphrases"]),
         "minus_captions": differences,
     }
-    lost = differences["attributes"]["value"]
-    # In points: hundredths of the share.
-    return SuiteResult(report, {"paraphrase_loss": None if lost is None else 0.0 - 100 * lost})
+    metrics = {
+        "paraphrase_loss": _points_lost(differences["attributes"]),
+        "paraphrase_kind_loss": _points_lost(differences["kind"]),
+    }
+    return SuiteResult(report, metrics)
+
+
+def _points_lost(difference: Figure) -> float | None:
+    """In points: hundredths of the share."""
+    change = difference["value"]
+    return None if change is None else 0.0 - 100 * change
