@@ -38,7 +38,7 @@ def test_a_sentence_becomes_a_scene_folder(tmp_path):
 
 @torch.no_grad()
 def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
-    """Floors below what it is on these four worlds: 31.7, 29.5 and 29.0 dB."""
+    """Floors below what it is on these four worlds: 33.5, 30.9 and 30.0 dB."""
     pipeline = load_pipeline("mini", "cpu")
     size = pipeline.default_size[0]
     found = []
@@ -54,9 +54,9 @@ def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
         )
         found.append([float(psnr(made, real).mean()) for made, real in pairs])
     autoencoder, source, novel_views = torch.tensor(found).mean(dim=0).tolist()
-    assert autoencoder > 30
-    assert source > 27
-    assert novel_views > 26
+    assert autoencoder > 32
+    assert source > 29
+    assert novel_views > 28
 
 
 def as_views(frames: np.ndarray) -> torch.Tensor:
