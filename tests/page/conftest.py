@@ -89,6 +89,11 @@ class Site:
         """Let so many steps pass; those after them begin, but do not end before `let_go`."""
         self._free_steps = after
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the model is in the middle of a step that does not end."""
+        return self.steps > self._free_steps
+
     def let_go(self, steps: float = math.inf) -> None:
         """Let so many more steps end."""
         with self._passing:

@@ -160,6 +160,8 @@ def test_a_plot_that_is_gone_holds_no_graphics(visit, site):
 
 def stop(visitor, site) -> None:
     """Press Stop; the step that the model is held in ends after the server knows of it."""
+    # Between two steps a run would end at once.
+    site.wait_until(lambda: site.is_held)
     cancels = site.cancels
     visitor.button("Stop").click()
     site.wait_until(lambda: site.cancels > cancels)
