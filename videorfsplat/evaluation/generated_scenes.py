@@ -46,11 +46,11 @@ class GeneratedScenes:
         self.name = f"{name}-{sampling.name}"
         self.sampling = sampling
         self.prompts = {prompt.index: prompt for prompt in prompts}
-        self._folder = evaluation.output / "scenes" / self.name
+        self.folder = evaluation.output / "scenes" / self.name
         self._given = None
         if cameras is not None:
             self._given = dict(zip(self.prompts, cameras, strict=True))
-        check_origin(self._folder, evaluation.latents_origin)
+        check_origin(self.folder, evaluation.latents_origin)
         self._check_prompts()
         self._generate()
 
@@ -58,11 +58,6 @@ class GeneratedScenes:
     def indices(self) -> list[int]:
         """Of the prompts."""
         return list(self.prompts)
-
-    @property
-    def folder(self) -> Path:
-        """Where the scenes are."""
-        return self._folder
 
     def latents(self, index: int) -> Float[Tensor, "1 c v h w"]:
         """Clean image latents of one scene, normalised."""
@@ -127,4 +122,4 @@ class GeneratedScenes:
         return load_file(self._path(index))
 
     def _path(self, index: int) -> Path:
-        return self._folder / f"{index:06d}.safetensors"
+        return self.folder / f"{index:06d}.safetensors"
