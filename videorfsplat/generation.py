@@ -1,13 +1,16 @@
 """From settings to a recorded scene: what the command line and the page share."""
 
+import tempfile
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
 from videorfsplat.camera_paths import load_camera_path
 from videorfsplat.cameras import Cameras
+from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation_settings import GenerationSettings, find_model
 from videorfsplat.guidance import GuidanceScales
@@ -160,6 +163,24 @@ def generate_scene(pipeline: VideoRFSplatPipeline, settings: GenerationSettings)
     scene = deque(stream_scene(pipeline, settings), maxlen=1).pop()
     assert isinstance(scene, Scene)
     return scene
+
+
+def time_scene(
+    pipeline: VideoRFSplatPipeline, settings: GenerationSettings
+) -> tuple[Scene, dict[str, float]]:
+    """Generate one scene, and write its .ply file to be thrown away.
+
+    Returns:
+        The scene, and the seconds of each stage: those of `stream_scene`, `save`, their `total`.
+    """
+    scene = generate_scene(pipeline, settings)
+    clock = StageClock()
+    with tempfile.TemporaryDirectory() as folder:
+        save_ply(scene.gaussians, Path(folder) / "scene.ply")
+    clock.lap("save")
+    stages = scene.record["seconds"] | {"save": clock.seconds()["save"]}
+    total = sum(seconds for stage, seconds in stages.items() if stage != "total")
+    return scene, stages | {"total": round(total, 3)}
 
 
 def _scales(settings: GenerationSettings) -> GuidanceScales:

@@ -1,10 +1,8 @@
 """`bench`: how fast rendering and generation are on this machine."""
 
 import argparse
-import tempfile
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.generation_settings import (
@@ -14,9 +12,6 @@ from videorfsplat.generation_settings import (
     find_model,
 )
 from videorfsplat.run_record import StageClock
-
-if TYPE_CHECKING:
-    from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
@@ -63,49 +58,32 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 def _time_generation(model: str, device: str, euler_steps: int) -> dict[str, Any]:
     """A default generation, from a sentence to its .ply file, and the same by Euler's method."""
     clock = StageClock()
-    from videorfsplat.generation import load_pipeline
+    from videorfsplat.generation import load_pipeline, time_scene
     from videorfsplat.solvers import make_scheduler, scheduler_shift
 
     pipeline = load_pipeline(model, device)
     pipeline.set_progress_bar_config(disable=True)
     clock.lap("load")
     settings = GenerationSettings(_PROMPT, model=model)
-    record, seconds = _time_scene(pipeline, settings)
+    scene, seconds = time_scene(pipeline, settings)
     report = {
         "model": model,
         "num_inference_steps": settings.num_inference_steps,
         "load_seconds": clock.seconds()["load"],
         "seconds": seconds,
-        "peak_memory_mb": record["peak_memory_mb"],
+        "peak_memory_mb": scene.record["peak_memory_mb"],
     }
     if euler_steps:
         for name in ("scheduler", "pose_scheduler"):
             shift = scheduler_shift(getattr(pipeline, name))
             setattr(pipeline, name, make_scheduler("euler", shift))
-        _, seconds = _time_scene(pipeline, replace(settings, num_inference_steps=euler_steps))
+        _, seconds = time_scene(pipeline, replace(settings, num_inference_steps=euler_steps))
         report["euler"] = {
             "num_inference_steps": euler_steps,
             "seconds": seconds,
             "times_default": round(seconds["total"] / report["seconds"]["total"], 2),
         }
     return report
-
-
-def _time_scene(
-    pipeline: "VideoRFSplatPipeline", settings: GenerationSettings
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """The scene's record, and the seconds of each stage, writing the .ply included."""
-    from videorfsplat.formats.ply import save_ply
-    from videorfsplat.generation import generate_scene
-
-    scene = generate_scene(pipeline, settings)
-    clock = StageClock()
-    with tempfile.TemporaryDirectory() as folder:
-        save_ply(scene.gaussians, Path(folder) / "scene.ply")
-    clock.lap("save")
-    stages = scene.record["seconds"] | {"save": clock.seconds()["save"]}
-    total = sum(value for stage, value in stages.items() if stage != "total")
-    return scene.record, stages | {"total": round(total, 3)}
 
 
 def _describe(report: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from videorfsplat.evaluation.prompts import held_out_prompts, reference_seed, wo
 NOVEL_VIEWS = 4
 # Shards of one size at fixed seeds: asking for more scenes adds shards and leaves the others.
 _SCENES_PER_SHARD = 16
+_OF_THE_MODEL = ("model", "dtype", "compile")
 
 
 def prompted_worlds(evaluation: Evaluation, count: int) -> WorldsDataset:
@@ -69,8 +70,8 @@ def reference_features(
         frames = _unit_frames(worlds.frames(index)).to(evaluation.pipeline.device)
         return {}, evaluation.view_features("real", frames)
 
-    origin = _origin(evaluation)
-    origin.pop("model")
+    # Neither the model nor how it computes has a part in these.
+    origin = {k: v for k, v in _origin(evaluation).items() if k not in _OF_THE_MODEL}
     measured = Measurements(evaluation.output / "measured" / "reference", origin)
     measured.complete(range(len(indices)), measure)
     return measured.features(f"{name}_real", range(len(indices)))
