@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from videorfsplat.quaternions import multiply_quats, rotations_to_quats
 from videorfsplat.spherical_harmonics import SH_C0, rotate_sh
 
 # As for camera poses: wider than float32 rounding, narrower than what a person types.
@@ -120,21 +120,8 @@ def transform_gaussians(
     rotation, translation = rotation.to(gaussians.means), translation.to(gaussians.means)
     return Gaussians(
         means=scale * gaussians.means @ rotation.mT + translation,
-        quats=_multiply_quats(_rotation_to_quat(rotation), gaussians.quats),
+        quats=multiply_quats(rotations_to_quats(rotation), gaussians.quats),
         scales=scale * gaussians.scales,
         opacities=gaussians.opacities,
         sh=rotate_sh(gaussians.sh, rotation),
     )
-
-
-def _rotation_to_quat(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "4"]:
-    """Unit quaternion, wxyz."""
-    quat = Rotation.from_matrix(rotation.double().cpu().numpy()).as_quat(scalar_first=True)
-    return torch.from_numpy(quat).to(rotation)
-
-
-def _multiply_quats(a: Float[Tensor, "4"], b: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """Hamilton product a · b of wxyz quaternions: first b, then a."""
-    w, x, y, z = a.tolist()
-    left = [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]]
-    return b @ torch.tensor(left, dtype=b.dtype, device=b.device).mT

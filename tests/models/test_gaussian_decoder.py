@@ -5,19 +5,14 @@ import math
 import pytest
 import torch
 from diffusers import AutoencoderKLMochi
-from hypothesis import given
 from scipy.spatial.transform import Rotation
-from strategies import build_cameras, rotations
+from strategies import build_cameras
 from tiny import tiny_gaussian_decoder, tiny_vae
 from torch import nn
 
 from videorfsplat.cameras import Cameras
 from videorfsplat.gaussians import transform_gaussians
-from videorfsplat.models.gaussian_decoder import (
-    GaussianDecoder,
-    _quats_of_rotations,
-    multiply_quats,
-)
+from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import decode_frames, normalize_latents
 
 WIDTH, HEIGHT = 48, 32
@@ -247,27 +242,3 @@ def test_rejects_bad_settings():
         GaussianDecoder(
             block_out_channels=(32,) * 4, layers_per_block=(0,) * 5, attention_head_dim=24
         )
-
-
-@given(rotations(), rotations())
-def test_products_of_quaternions_are_products_of_rotations(one, two):
-    quats = [
-        torch.from_numpy(Rotation.from_matrix(r.numpy()).as_quat()).roll(1) for r in (one, two)
-    ]
-    found = Rotation.from_quat(multiply_quats(*quats).roll(-1).numpy()).as_matrix()
-    torch.testing.assert_close(torch.from_numpy(found), one @ two, rtol=0, atol=1e-9)
-
-
-@given(rotations())
-def test_quaternions_of_rotations_are_scipys_up_to_sign(rotation):
-    expected = torch.from_numpy(Rotation.from_matrix(rotation.numpy()).as_quat()).roll(1)
-    found = _quats_of_rotations(rotation[None])[0]
-    assert abs(float(found @ expected)) == pytest.approx(1, abs=1e-9)
-
-
-def test_quaternions_of_half_turns():
-    # The trace is -1 here, where the form that divides by the real part fails.
-    turns = Rotation.from_rotvec(torch.pi * torch.eye(3).double().numpy()).as_matrix()
-    found = _quats_of_rotations(torch.from_numpy(turns)).abs()
-    expected = torch.eye(4, dtype=torch.float64)[1:]
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from videorfsplat.gaussians import Gaussians
 from videorfsplat.models.attention import attend
 from videorfsplat.models.one_frame import decoder_stem, decoder_tail
+from videorfsplat.quaternions import multiply_quats, rotations_to_quats
 from videorfsplat.rays import camera_rays
+from videorfsplat.spherical_harmonics import SH_C0
 
-# Zeroth spherical-harmonic basis function.
-SH_C0 = 0.28209479177387814
 # Channels of the head: inverse depth 1, opacity 1, scale 3, quaternion 4, colour 3.
 _HEAD_CHANNELS = (1, 1, 3, 4, 3)
 
@@ -209,7 +209,7 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         sizes = torch.sqrt(sizes.square() + self.config["smoothing"] ** 2)
         sizes = sizes * pixel[:, None, None, None]
         local = F.normalize(quats, dim=-1)
-        turned = multiply_quats(_quats_of_rotations(viewmats[:, :3, :3].mT)[:, None, None], local)
+        turned = multiply_quats(rotations_to_quats(viewmats[:, :3, :3].mT)[:, None, None], local)
         return Gaussians(
             means=(rays_o + rays_d * depths).flatten(0, 2),
             quats=turned.flatten(0, 2),
@@ -242,65 +242,6 @@ class _ViewAttention(nn.Module):
         output = self.to_out(attend(self.norm_q(query), self.norm_k(key), value))
         output = output.unflatten(1, (views, *hidden_states.shape[-2:])).flatten(0, 1)
         return hidden_states + output.permute(0, 3, 1, 2)
-
-
-def multiply_quats(first: Float[Tensor, "*#b 4"], second: Float[Tensor, "*#b 4"]) -> Tensor:
-    """Hamilton product of quaternions wxyz: the rotation `second`, then `first`."""
-    first, second = torch.broadcast_tensors(first, second)
-    w, v = first[..., :1], first[..., 1:]
-    x, u = second[..., :1], second[..., 1:]
-    real = w * x - (v * u).sum(-1, keepdim=True)
-    return torch.cat([real, w * u + x * v + torch.linalg.cross(v, u)], dim=-1)
-
-
-def _quats_of_rotations(rotations: Float[Tensor, "v 3 3"]) -> Float[Tensor, "v 4"]:
-    """Unit quaternions wxyz, by the largest of the four equivalent forms."""
-    m = rotations
-    trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
-    squares = torch.stack([trace, m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]], dim=-1)
-    outer = torch.stack(
-        [
-            torch.stack(
-                [
-                    1 + trace,
-                    m[:, 2, 1] - m[:, 1, 2],
-                    m[:, 0, 2] - m[:, 2, 0],
-                    m[:, 1, 0] - m[:, 0, 1],
-                ],
-                -1,
-            ),
-            torch.stack(
-                [
-                    m[:, 2, 1] - m[:, 1, 2],
-                    1 + 2 * m[:, 0, 0] - trace,
-                    m[:, 1, 0] + m[:, 0, 1],
-                    m[:, 0, 2] + m[:, 2, 0],
-                ],
-                -1,
-            ),
-            torch.stack(
-                [
-                    m[:, 0, 2] - m[:, 2, 0],
-                    m[:, 1, 0] + m[:, 0, 1],
-                    1 + 2 * m[:, 1, 1] - trace,
-                    m[:, 2, 1] + m[:, 1, 2],
-                ],
-                -1,
-            ),
-            torch.stack(
-                [
-                    m[:, 1, 0] - m[:, 0, 1],
-                    m[:, 0, 2] + m[:, 2, 0],
-                    m[:, 2, 1] + m[:, 1, 2],
-                    1 + 2 * m[:, 2, 2] - trace,
-                ],
-                -1,
-            ),
-        ],
-        dim=1,
-    )  # each row is 4·q_i·q, so the row of the largest q_i is the best conditioned
-    best = squares.argmax(dim=1)
-    return F.normalize(outer[torch.arange(len(m), device=m.device), best], dim=-1)
 
 
 def _place_in_trunk(name: str, parameter: Tensor) -> Tensor:

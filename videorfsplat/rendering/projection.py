@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from videorfsplat.quaternions import quats_to_rotations
 from videorfsplat.rendering.conventions import (
     ALPHA_THRESHOLD,
     EPS2D,
@@ -25,17 +26,6 @@ class Splats:
     """Camera z of the means."""
     radii: Float[Tensor, "n 2"]
     """Half the bounding box, whole pixels, without gradient; 0 where nothing can be seen."""
-
-
-def quats_to_rotations(quats: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
-    """Rotation matrices (local→world) of quaternions wxyz, which are normalised first."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-    rows = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def compute_covariances(
