@@ -25,6 +25,7 @@ from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.generation import generate_scene, load_pipeline, stream_scene
 from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.guidance import GuidanceScales, plan_branches
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.scene import Scene
@@ -300,6 +301,10 @@ def test_info_counts_the_full_model_without_its_memory(capsys):
     assert 10e9 < parameters["transformer"] < 11e9
     assert parameters["total"] == sum(parameters.values()) - parameters["total"]
     cost = report["cost"]
+    default = GenerationSettings("a house")
+    assert cost["num_inference_steps"] == default.num_inference_steps
+    scales = (default.guidance_scale, default.pose_guidance_scale, default.camera_guidance_scale)
+    assert cost["guidance_branches"] == len(plan_branches(GuidanceScales(*scales)).branches)
     assert cost["tflop_per_scene"] > cost["num_inference_steps"] * cost["tflop_per_step"] > 0
     # What is resident holds all weights in two bytes; what is kept elsewhere is not counted.
     for stage, size in cost["peak_gigabytes"]["resident"].items():

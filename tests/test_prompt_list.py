@@ -82,6 +82,18 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
         PromptList(tmp_path, asked()[:2])
 
 
+def test_a_folder_made_with_something_else_is_refused_but_what_failed_may_be_tried_so(tmp_path):
+    def failing(settings, folder):
+        raise RuntimeError("out of memory")
+
+    list(PromptList(tmp_path, asked(), {"dtype": "float32", "lora": None}).run(failing))
+    smaller = {"dtype": "bfloat16", "lora": None}
+    assert len(list(PromptList(tmp_path, asked(), smaller).run(made))) == 5
+    assert PromptList(tmp_path, asked(), smaller).finished() == set(range(5))
+    with pytest.raises(ValueError, match="scene 0 has other dtype, lora than asked for"):
+        PromptList(tmp_path, asked(), {"dtype": "float32", "lora": "more"})
+
+
 def test_a_failure_is_recorded_stops_nothing_and_is_tried_again_next_time(tmp_path):
     def failing(settings, folder):
         if settings.prompt == PROMPTS[1]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.guidance import GuidanceScales, plan_branches
 from videorfsplat.models import cost
 from videorfsplat.models.configurations import full_models
@@ -44,16 +45,14 @@ ASSUMPTIONS = (
 _RUNTIME_BYTES = 1e9
 
 
-def full_size_report(
-    num_inference_steps: int = 24, scales: GuidanceScales | None = None
-) -> dict[str, Any]:
-    """Operations, peak memory and seconds of one scene at full size.
-
-    Args:
-        num_inference_steps: denoising steps.
-        scales: guidance; by default the pipeline's.
-    """
-    scales = scales or GuidanceScales(3.0, 1.5, 1.5)
+def full_size_report() -> dict[str, Any]:
+    """Operations, peak memory and seconds of one scene at full size, at default settings."""
+    num_inference_steps = GenerationSettings.num_inference_steps
+    scales = GuidanceScales(
+        GenerationSettings.guidance_scale,
+        GenerationSettings.pose_guidance_scale,
+        GenerationSettings.camera_guidance_scale,
+    )
     branches = len(plan_branches(scales).branches)
     stages, weights = _count(branches)
     bytes_of = {name: 2 * count for name, count in weights.items()}

@@ -17,7 +17,8 @@ from typing import Any
 from videorfsplat.generation_settings import GenerationSettings
 
 LOG_NAME = "scenes.jsonl"
-"""One line a scene: `index`, `scene` (its folder), `settings` and what was measured; or `error`."""
+"""One line a scene: `index`, `scene` (its folder), `settings`, `made_with`, and what was measured
+or `error`."""
 
 _CLAIMS_NAME = ".claims"
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -62,21 +63,22 @@ class PromptList:
     Args:
         folder: of the scenes; made if needed.
         settings: what to generate.
+        made_with: what else decides the files of all scenes; must be JSON.
 
     Raises:
-        ValueError: if the folder holds scenes of other settings.
+        ValueError: if the folder holds scenes of other settings, or made with something else.
     """
 
-    def __init__(self, folder: str | Path, settings: list[GenerationSettings]) -> None:
-        self.folder, self.settings = Path(folder), settings
+    def __init__(
+        self,
+        folder: str | Path,
+        settings: list[GenerationSettings],
+        made_with: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.settings, self.made_with = Path(folder), settings, made_with or {}
         (self.folder / _CLAIMS_NAME).mkdir(parents=True, exist_ok=True)
         for line in self._lines():
-            index = line["index"]
-            if index >= len(settings) or line["settings"] != settings[index].to_dict():
-                raise ValueError(
-                    f"{self.folder / LOG_NAME}: scene {index} has other settings than asked for; "
-                    "choose another folder"
-                )
+            self._check_line(line)
 
     def scene_folder(self, index: int) -> Path:
         """Where the scene of a prompt goes."""
@@ -119,11 +121,29 @@ class PromptList:
         """Prompts whose scenes are there."""
         return {line["index"] for line in self._lines() if "error" not in line}
 
+    def _check_line(self, line: dict[str, Any]) -> None:
+        index = line["index"]
+        # A scene that failed may be tried another way.
+        made_with = self.made_with if "error" in line else line.get("made_with", self.made_with)
+        others = [name for name, value in self.made_with.items() if made_with.get(name) != value]
+        if index >= len(self.settings) or line["settings"] != self.settings[index].to_dict():
+            others.append("settings")
+        if others:
+            raise ValueError(
+                f"{self.folder / LOG_NAME}: scene {index} has other {', '.join(others)} than asked "
+                "for; choose another folder"
+            )
+
     def _attempt(
         self, index: int, generate: Callable[[GenerationSettings, Path], dict[str, Any]]
     ) -> dict[str, Any]:
         folder, settings = self.scene_folder(index), self.settings[index]
-        line = {"index": index, "scene": str(folder), "settings": settings.to_dict()}
+        line = {
+            "index": index,
+            "scene": str(folder),
+            "settings": settings.to_dict(),
+            "made_with": self.made_with,
+        }
         try:
             line |= generate(settings, folder)
         # A run of days must not die of one scene, whatever it was that went wrong in the libraries.

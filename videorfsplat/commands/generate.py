@@ -26,6 +26,9 @@ _DESCRIPTION = (
     "work (accelerate launch -m videorfsplat generate …), and what is finished is skipped."
 )
 
+# What decides a scene's files beside its settings.
+_DECIDING_ARGUMENTS = ("lora", "dtype", "fp8", "latents", "no_video")
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     default = {field.name: field.default for field in fields(GenerationSettings)}
@@ -115,7 +118,8 @@ def _generate_one(settings: GenerationSettings, args: argparse.Namespace) -> dic
 
 
 def _generate_many(prompts: list[GenerationSettings], args: argparse.Namespace) -> dict[str, Any]:
-    todo = PromptList(args.output, prompts)
+    made_with = {name: getattr(args, name) for name in _DECIDING_ARGUMENTS}
+    todo = PromptList(args.output, prompts, made_with)
     from accelerate import PartialState
 
     from videorfsplat.generation import load_pipeline
@@ -149,8 +153,9 @@ def _make_scene(
     clock: StageClock,
 ) -> dict[str, Any]:
     """Generate and save one scene; the clock holds what was done before."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    from videorfsplat.formats.files import write_file
     from videorfsplat.formats.video import save_video
     from videorfsplat.generation import stream_scene
     from videorfsplat.pipeline_output import DenoisingStep
@@ -173,7 +178,7 @@ def _make_scene(
         save_video(film, folder / PREVIEW_NAME)
     if args.latents:
         latents = last_step.latents[0].float().cpu().contiguous()
-        save_file({"latents": latents}, folder / LATENTS_NAME)
+        write_file(folder / LATENTS_NAME, save({"latents": latents}))
     clock.lap("save")
     return {
         "scene": str(folder),

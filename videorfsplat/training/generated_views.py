@@ -31,7 +31,7 @@ class GeneratedViews:
 
     def __init__(self, folder: str | Path, novel_views: int) -> None:
         found = sorted(path.parent for path in Path(folder).glob(f"*/{LATENTS_NAME}"))
-        # A scene's record is written after its other files.
+        # The latents appear last, and whole. Without a record they are of a scene being replaced.
         self.scenes = [scene for scene in found if (scene / RECORD_NAME).is_file()]
         if not self.scenes:
             raise ValueError(
