@@ -1,5 +1,6 @@
 """The page's endpoints for programs: gradio_client, HTTP and MCP."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,15 +57,18 @@ class ComparisonProgress(TypedDict):
     scenes: list[SceneFiles]
 
 
-def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
-    """Add the endpoints to the page that is being built.
+class Endpoints:
+    """What programs can ask of the page; docstrings and types are the schema that they see.
 
     Args:
         events: the page's handlers.
-        sampler: the queue settings that all runs share.
     """
 
+    def __init__(self, events: PageEvents) -> None:
+        self._events = events
+
     def generate(
+        self,
         prompt: str,
         seed: int = 0,
         num_inference_steps: int = GenerationSettings.num_inference_steps,
@@ -97,8 +101,8 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             "trajectory": trajectory,
         }
         with errors_in_words("Not generated"):
-            settings = page_settings.settings_from_values(values, events.host.model)
-            for item in events.sample(settings, events.files.new()):
+            settings = page_settings.settings_from_values(values, self._events.host.model)
+            for item in self._events.sample(settings, self._events.files.new()):
                 if isinstance(item, SamplingStep):
                     yield _progress(item)
                 else:
@@ -111,6 +115,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
                     )
 
     def compare(
+        self,
         prompt: str,
         seed: int = 0,
         num_inference_steps: int = GenerationSettings.num_inference_steps,
@@ -129,13 +134,13 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
             values = {"prompt": prompt, "seed": seed, "num_inference_steps": num_inference_steps}
             both = [
                 page_settings.settings_from_values(
-                    {**values, "pose_offset": pose_offset}, events.host.model
+                    {**values, "pose_offset": pose_offset}, self._events.host.model
                 )
                 for pose_offset in _pair(pose_offsets)
             ]
             for run, settings in enumerate(both):
                 done, total = 0, settings.num_inference_steps
-                for item in events.sample(settings, events.files.new()):
+                for item in self._events.sample(settings, self._events.files.new()):
                     if isinstance(item, SamplingStep):
                         done = item.index + 1
                     else:
@@ -145,7 +150,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
                     )
 
     def download(
-        name: str, file_name: str = "scene.spz", axes: Literal["opencv", "opengl"] = "opencv"
+        self, name: str, file_name: str = "scene.spz", axes: Literal["opencv", "opengl"] = "opencv"
     ) -> File:
         """A file of a generated scene.
 
@@ -159,9 +164,11 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         from videorfsplat.ui.downloads import make_download
 
         with errors_in_words("No file"):
-            return _file(events.host.run(make_download, events.kept(name), file_name, axes))
+            return _file(
+                self._events.host.run(make_download, self._events.kept(name), file_name, axes)
+            )
 
-    def film(name: str, path: str = "") -> File:
+    def film(self, name: str, path: str = "") -> File:
         """A film of a generated scene.
 
         Args:
@@ -171,9 +178,10 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         from videorfsplat.ui.downloads import make_film
 
         with errors_in_words("No film"):
-            return _file(events.host.run(make_film, events.kept(name), path or None))
+            return _file(self._events.host.run(make_film, self._events.kept(name), path or None))
 
     def timetable(
+        self,
         num_inference_steps: int = GenerationSettings.num_inference_steps,
         pose_offset: float = GenerationSettings.pose_offset,
     ) -> list[dict]:
@@ -186,10 +194,12 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         with errors_in_words("No timetable"):
             asked = {"num_inference_steps": num_inference_steps, "pose_offset": pose_offset}
             page_settings.check_ranges(asked)
-            table = events.host.timetable(num_inference_steps, pose_offset, given_cameras=False)
+            table = self._events.host.timetable(
+                num_inference_steps, pose_offset, given_cameras=False
+            )
             return table.as_rows()
 
-    def unknown_words(prompt: str) -> list[str]:
+    def unknown_words(self, prompt: str) -> list[str]:
         """The words of a sentence that the small model never saw in training.
 
         Args:
@@ -199,10 +209,24 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
 
         return vocabulary.unknown_words(prompt)
 
-    _add(generate, Progress, sampler)
-    _add(compare, ComparisonProgress, sampler)
-    for function in (download, film, timetable, unknown_words):
-        gr.api(function, api_name=function.__name__)
+
+def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
+    """Add the endpoints to the page that is being built.
+
+    Args:
+        events: the page's handlers.
+        sampler: the queue settings that all runs share.
+    """
+    endpoints = Endpoints(events)
+    _add_run(endpoints.generate, Progress, sampler)
+    _add_run(endpoints.compare, ComparisonProgress, sampler)
+    for method in (
+        endpoints.download,
+        endpoints.film,
+        endpoints.timetable,
+        endpoints.unknown_words,
+    ):
+        gr.api(method, api_name=method.__name__)
 
 
 def _pair(pose_offsets: Sequence[float]) -> Sequence[float]:
@@ -211,12 +235,17 @@ def _pair(pose_offsets: Sequence[float]) -> Sequence[float]:
     return pose_offsets
 
 
-def _add(function: Callable[..., Iterator[Any]], update: type, sampler: dict[str, Any]) -> None:
+def _add_run(method: Callable[..., Iterator[Any]], update: type, sampler: dict[str, Any]) -> None:
     """An endpoint that tells its progress."""
+
+    @functools.wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from method(*args, **kwargs)
+
     # The schema is read from the return annotation, which says Iterator for a generator.
-    signature = inspect.signature(function).replace(return_annotation=update)
-    function.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
-    gr.api(function, api_name=function.__name__, **sampler)
+    signature = inspect.signature(method).replace(return_annotation=update)
+    run.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
+    gr.api(run, api_name=method.__name__, **sampler)
 
 
 def _progress(step: SamplingStep) -> Progress:
