@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,10 +17,13 @@ from videorfsplat.evaluation.ablation_figures import (
     write_tables,
 )
 from videorfsplat.evaluation.bars import BARS, check_bars
-from videorfsplat.evaluation.metrics_file import add_to_metrics, command_of, source_commit
+from videorfsplat.evaluation.metrics_file import add_to_metrics
 from videorfsplat.evaluation.model_card import write_model_card
 from videorfsplat.evaluation.oscillation import STEP_ERRORS
 from videorfsplat.evaluation.settings import EvaluationSettings, Sampling
+from videorfsplat.evaluation.source import Source, source_commit
+
+ABLATION = Path(__file__).parents[2] / "examples/ablation"
 
 
 @pytest.fixture
@@ -48,10 +52,79 @@ def test_settings_refuse_paths_that_do_not_fit(settings, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.txt: no such file"):
         dataclasses.replace(settings, suites=("hub",), prompt_file=tmp_path / "gone.txt")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is a file, expected a folder"):
-        dataclasses.replace(settings, output=tmp_path / "file")
+    for name in ("output", "figures", "metrics"):
+        paths = {name: tmp_path / "file" / "in" / "it"}
+        with pytest.raises(ValueError, match=f"file is a file, .* choose another {name}"):
+            dataclasses.replace(settings, **paths)
+    with pytest.raises(ValueError, match="is a file, expected a folder; choose another figures"):
+        dataclasses.replace(settings, figures=tmp_path / "file")
     with pytest.raises(ValueError, match="pose_offset must lie between"):
         Sampling(pose_offset=2.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "holds no prompt; write one a line"),
+        (b" \n\n", "holds no prompt; write one a line"),
+        ("ein häßliches Haus".encode("latin-1"), "is no text in UTF-8 .* choose another"),
+    ],
+)
+def test_settings_refuse_a_prompt_file_without_prompts(settings, tmp_path, content, complaint):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"prompts\.txt {complaint}"):
+        dataclasses.replace(settings, suites=("hub",), prompt_file=path)
+    with pytest.raises(ValueError, match="is no text in UTF-8"):
+        dataclasses.replace(settings, suites=("hub",), prompt_file=tmp_path)
+
+
+def test_settings_refuse_real_images_without_pictures(settings, tmp_path):
+    folder = tmp_path / "real"
+    (folder / "below").mkdir(parents=True)
+    (folder / "notes.txt").touch()
+    (folder / "below" / "a.png").touch()
+    with pytest.raises(ValueError, match=r"real holds 1 pictures, expected at least 2 .*another"):
+        dataclasses.replace(settings, suites=("hub",), real_images=folder)
+    with pytest.raises(ValueError, match=r"a\.png is a file, expected a folder of real images"):
+        dataclasses.replace(settings, suites=("hub",), real_images=folder / "below" / "a.png")
+    (folder / "b.jpeg").touch()
+    dataclasses.replace(settings, suites=("hub",), real_images=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("metrics.json", "[]", "expected a JSON object, got list"),
+        ("metrics.json", "{", "not JSON"),
+        ("metrics.json", '{"sources": []}', "sources is no object"),
+        ("metrics.json", '{"sources": {"kind": {}}}', "the entry kind of sources is damaged"),
+        ("metrics.json", '{"reports": {"kind": 1}}', "the entry kind of reports is damaged"),
+        (
+            "metrics.json",
+            '{"sources": {"kind": {"command": "c", "commit": null}}}',
+            "kind has a source and no value",
+        ),
+        ("history.json", "{", "not JSON"),
+        ("history.json", '{"title": "A model"}', "summary is missing"),
+        (
+            "history.json",
+            '{"title": "A", "summary": "B", "stages": ["training"], "limits": []}',
+            "no history of a model",
+        ),
+    ],
+)
+def test_settings_refuse_metrics_that_cannot_be_added_to(
+    settings, tmp_path, name, content, complaint
+):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"(?s){path}: {complaint}.*; mend or delete that file"):
+        dataclasses.replace(settings, metrics=tmp_path / "metrics.json")
+    path.unlink()
+    dataclasses.replace(settings, metrics=tmp_path / "metrics.json")
+    with pytest.raises(ValueError, match=r"Is a directory.*; mend or delete"):
+        dataclasses.replace(settings, metrics=tmp_path)
 
 
 def test_a_bar_is_met_on_its_side_only():
@@ -97,15 +170,15 @@ def test_metrics_of_other_suites_stay(tmp_path):
 
 def test_the_command_names_what_decides_the_figures(settings):
     changed = dataclasses.replace(settings, suites=("decoder",), prompts=5, seed=3)
-    words = command_of(changed).split()
+    words = changed.command.split()
     assert words[:4] == ["python", "-m", "videorfsplat", "evaluate"]
     assert words[4:12] == ["--suite", "decoder", "--prompts", "5", "--seed", "3", "--model", "mini"]
     assert "--dtype" not in words
-    assert "--dtype bfloat16" in command_of(dataclasses.replace(settings, dtype="bfloat16"))
+    assert "--dtype bfloat16" in dataclasses.replace(settings, dtype="bfloat16").command
     assert "--compile" not in words
-    assert "--compile" in command_of(dataclasses.replace(settings, compile=True))
-    hub = dataclasses.replace(settings, suites=("hub",), real_images=settings.probe)
-    assert command_of(hub).count("--real-images") == 1
+    assert "--compile" in dataclasses.replace(settings, compile=True).command
+    hub = dataclasses.replace(settings, suites=("hub",), real_images=ABLATION)
+    assert hub.command.count("--real-images") == 1
     # Where the run wrote is of no interest to others.
     assert str(settings.output) not in words
 
@@ -150,11 +223,22 @@ def test_plots_and_tables_are_written(tmp_path):
     with Image.open(tmp_path / "new" / "delta.png") as picture:
         assert picture.size == (1100, 600)
         # Lines and letters are there.
-        assert len(picture.convert("L").getcolors(1 << 24)) > 10
+        assert len(picture.convert("L").getcolors(1 << 24) or []) > 10
     steps = {name: [1.0, 0.5] for name in ("t_image", *STEP_ERRORS)}
     plot_oscillation({0.0: steps, 0.2: steps}, tmp_path / "oscillation.png")
     assert (tmp_path / "oscillation.png").stat().st_size > 0
-    write_tables({AXES[0]: points()}, tmp_path / "tables.md")
+    commit = f"{'c0ffee' * 6}c0ff-dirty"
+    source: Source = {
+        "command": "python -m videorfsplat evaluate",
+        "commit": commit,
+        "weights": "f1",
+    }
+    write_tables({AXES[0]: points()}, source, tmp_path / "tables.md")
+    title, given, *_ = (tmp_path / "tables.md").read_text().split("\n\n")
+    assert title == "# Ablation"
+    assert given == (
+        "Given by `python -m videorfsplat evaluate`, commit c0ffeec0ffee-dirty, weights f1."
+    )
     rows = [line for line in (tmp_path / "tables.md").read_text().splitlines() if "| 7 |" in line]
     assert len(rows) == 3
     assert "*" not in rows[0] + rows[1]
@@ -191,6 +275,20 @@ def test_a_model_card_tells_history_and_figures(tmp_path):
     assert "| probe_fd_ratio | undefined | ≤ 3 | **no** | c0ffee |" in card
     assert "\n    python -m videorfsplat evaluate\n" in card
     assert "- Houses only." in card
+
+
+@pytest.mark.parametrize(
+    ("commit", "shown"),
+    [
+        ("0123456789abcdef" * 2 + "01234567-dirty", "0123456789ab-dirty"),
+        ("0123456789abcdef" * 2 + "01234567", "0123456789ab"),
+        (None, "unknown"),
+    ],
+)
+def test_a_model_card_says_that_code_was_changed(tmp_path, commit, shown):
+    (tmp_path / "history.json").write_text(json.dumps(HISTORY))
+    add_to_metrics(tmp_path / "metrics.json", {**report(kind=0.9), "commit": commit})
+    assert f"| yes | {shown} |" in write_model_card(tmp_path).read_text()
 
 
 def test_a_model_card_needs_a_whole_history(tmp_path):

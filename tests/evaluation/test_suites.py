@@ -118,6 +118,9 @@ def test_the_ablation_pairs_plots_and_draws(evaluation, monkeypatch):
         "oscillation.png",
         "image-first.jpg",
     }
+    given = (folder / "tables.md").read_text().splitlines()[2]
+    assert evaluation.settings.command in given
+    assert evaluation.model_fingerprint in given
     for axis in axes:
         by_value = {point["value"]: point for point in report["axes"][axis.name]}
         assert by_value.keys() == set(axis.values)

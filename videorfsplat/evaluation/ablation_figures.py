@@ -15,6 +15,7 @@ from torch import Tensor
 from videorfsplat.evaluation.ablation_axes import Axis
 from videorfsplat.evaluation.bootstrap import Figure
 from videorfsplat.evaluation.measurements import write_text
+from videorfsplat.evaluation.source import Source, short_commit
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.view_colors import VIEW_COLORS
 
@@ -98,10 +99,17 @@ def draw_scenes(rows: Sequence[tuple[str, Float[Tensor, "v 3 H W"]]], path: Path
     sheet.save(path, quality=88)
 
 
-def write_tables(report: Mapping[Axis, Sequence[Mapping[str, Any]]], path: Path) -> None:
+def write_tables(
+    report: Mapping[Axis, Sequence[Mapping[str, Any]]], source: Source, path: Path
+) -> None:
     """One Markdown table an axis: a row a value, figures with 95 % intervals.
 
     A star marks a paired difference from the default whose interval leaves out zero.
+
+    Args:
+        report: `value`, `scenes`, `figures` and `differences` of each value of each axis.
+        source: what gave them, told above the tables.
+        path: Markdown file to write.
     """
     parts = []
     for axis, points in report.items():
@@ -111,12 +119,16 @@ def write_tables(report: Mapping[Axis, Sequence[Mapping[str, Any]]], path: Path)
             cells = [_cell(point, name) for name in PLOTTED]
             lines.append(_row([f"{point['value']:g}", str(point["scenes"]), *cells]))
         parts.append("\n".join(lines))
+    given = (
+        f"Given by `{source['command']}`, commit {short_commit(source['commit'])}, "
+        f"weights {source['weights']}."
+    )
     note = (
         "Intervals are 95 % bootstrap intervals; those of the Fréchet distance, which grows when "
         "scenes are drawn twice, are corrected for it and may leave out the value. * differs from "
         "the default, paired by prompt."
     )
-    write_text(path, "\n\n".join(["# Ablation", note, *parts]) + "\n")
+    write_text(path, "\n\n".join(["# Ablation", given, note, *parts]) + "\n")
 
 
 def _cell(point: Mapping[str, Any], name: str) -> str:

@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
 from videorfsplat.evaluation.settings import EvaluationSettings
+from videorfsplat.evaluation.source import Source, source_commit
 from videorfsplat.generation import load_pipeline
 from videorfsplat.memory_settings import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe
@@ -69,6 +70,15 @@ class Evaluation:
         return fingerprint(*self.pipeline.components.values(), self._pipeline_settings)
 
     @cached_property
+    def source(self) -> Source:
+        """What gives the figures of this evaluation."""
+        return {
+            "command": self.settings.command,
+            "commit": source_commit(),
+            "weights": self.model_fingerprint,
+        }
+
+    @cached_property
     def latents_origin(self) -> dict[str, Any]:
         """What decides the latents of a scene: all of the model but the Gaussian decoder."""
         parts = self.pipeline.components
@@ -115,6 +125,8 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
     evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
     # Before the weights are rounded, so that a model has one fingerprint in every dtype.
     _ = evaluation.size, evaluation.origin, evaluation.latents_origin
+    # The code that was loaded is to be named, not what the tree is when a suite has finished.
+    _ = evaluation.source
     if settings.dtype != EvaluationSettings.dtype:
         pipeline.transformer.to(getattr(torch, settings.dtype))
     return evaluation

@@ -1,16 +1,30 @@
 """`metrics.json`: the figures of a model, each with the command and commit that gave it."""
 
 import json
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from videorfsplat.evaluation.measurements import write_text
-from videorfsplat.evaluation.settings import DEFAULT_SUITES, MINI_PROBE, EvaluationSettings
-from videorfsplat.formats.files import read_json_object
+from videorfsplat.formats.files import read_json_object, write_file
 
-_PACKAGE = Path(__file__).parents[1]
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What `add_to_metrics` wrote; empty if there is no such file.
+
+    Raises:
+        ValueError: naming the file, if it holds anything else.
+    """
+    content = read_json_object(path) if path.exists() else {}
+    for key, needed in (("sources", {"command", "commit"}), ("reports", set())):
+        entries = content.get(key, {})
+        if not isinstance(entries, dict):
+            raise ValueError(f"{path}: {key} is no object")
+        for name, entry in entries.items():
+            if not isinstance(entry, dict) or not needed <= entry.keys():
+                raise ValueError(f"{path}: the entry {name} of {key} is damaged")
+    for name in content.get("sources", {}):
+        if not isinstance(content.get(name, ""), int | float | None):
+            raise ValueError(f"{path}: {name} has a source and no value")
+    return content
 
 
 def add_to_metrics(path: Path, report: dict[str, Any]) -> None:
@@ -25,9 +39,9 @@ def add_to_metrics(path: Path, report: dict[str, Any]) -> None:
         report: what `run_evaluation` gave.
 
     Raises:
-        ValueError: if the file is no JSON object.
+        ValueError: if the file holds anything else (`read_metrics`).
     """
-    before = read_json_object(path) if path.exists() else {}
+    before = read_metrics(path)
     source = {key: report[key] for key in ("command", "commit", "weights")}
     sources = _of_weights(source["weights"], before.get("sources", {}))
     reports = _of_weights(source["weights"], before.get("reports", {}))
@@ -36,41 +50,9 @@ def add_to_metrics(path: Path, report: dict[str, Any]) -> None:
     sources |= dict.fromkeys(report["metrics"], source)
     reports |= {suite: {**source, **found} for suite, found in report["suites"].items()}
     content = figures | {"sources": sources, "reports": reports}
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_file(path, text.encode())
 
 
 def _of_weights(weights: str, entries: dict[str, Any]) -> dict[str, Any]:
     return {name: entry for name, entry in entries.items() if entry.get("weights") == weights}
-
-
-def command_of(settings: EvaluationSettings) -> str:
-    """The command that gives the same figures anywhere."""
-    words = ["python", "-m", "videorfsplat", "evaluate"]
-    if settings.suites != DEFAULT_SUITES:
-        words += ["--suite", *settings.suites]
-    words += ["--prompts", str(settings.prompts), "--seed", str(settings.seed)]
-    words += ["--model", settings.model]
-    if settings.probe != MINI_PROBE:
-        words += ["--probe", str(settings.probe)]
-    if settings.dtype != EvaluationSettings.dtype:
-        words += ["--dtype", settings.dtype]
-    if settings.compile:
-        words.append("--compile")
-    if "hub" in settings.suites:
-        words += ["--clip", settings.clip]
-        for option, path in (
-            ("--prompt-file", settings.prompt_file),
-            ("--real-images", settings.real_images),
-        ):
-            words += [] if path is None else [option, str(path)]
-    return shlex.join([*words, "--output", "evaluation"])
-
-
-def source_commit() -> str | None:
-    """Commit of the source tree, with `-dirty` if it was changed since; None outside of git."""
-    words = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        found = subprocess.run([*words, "--exclude", "*"], capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.evaluation.bars import BARS, is_met
-from videorfsplat.evaluation.measurements import write_text
-from videorfsplat.formats.files import read_json_object
+from videorfsplat.evaluation.metrics_file import read_metrics
+from videorfsplat.evaluation.source import short_commit
+from videorfsplat.formats.files import read_json_object, write_file
 
 HISTORY_NAME = "history.json"
 METRICS_NAME = "metrics.json"
@@ -18,7 +19,21 @@ library_name: diffusers
 
 
 def write_model_card(checkpoint: Path) -> Path:
-    """Write `README.md` of a checkpoint from `history.json` and, if there is one, `metrics.json`.
+    """Write `README.md` of a checkpoint.
+
+    Args:
+        checkpoint: the folder.
+
+    Raises:
+        FileNotFoundError, ValueError: as `model_card`.
+    """
+    target = checkpoint / "README.md"
+    write_file(target, model_card(checkpoint).encode())
+    return target
+
+
+def model_card(checkpoint: Path) -> str:
+    """The card of a checkpoint from its `history.json` and, if there is one, `metrics.json`.
 
     The history has `title`, `summary`, `stages` (a list of objects with `part`, `what`, `data` and
     `training`) and `limits` (a list of sentences).
@@ -30,9 +45,8 @@ def write_model_card(checkpoint: Path) -> Path:
         FileNotFoundError: if there is no history.
         ValueError: if one of the files is damaged or lacks a key.
     """
-    history = read_json_object(checkpoint / HISTORY_NAME)
-    metrics_path = checkpoint / METRICS_NAME
-    metrics = read_json_object(metrics_path) if metrics_path.exists() else {}
+    path = checkpoint / HISTORY_NAME
+    history, metrics = read_json_object(path), read_metrics(checkpoint / METRICS_NAME)
     try:
         parts = [
             _FRONT_MATTER,
@@ -45,11 +59,11 @@ def write_model_card(checkpoint: Path) -> Path:
             "## Limits",
             "\n".join(f"- {limit}" for limit in history["limits"]),
         ]
+        return "\n\n".join(parts) + "\n"
     except KeyError as error:
-        raise ValueError(f"{checkpoint / HISTORY_NAME}: {error.args[0]} is missing") from error
-    target = checkpoint / "README.md"
-    write_text(target, "\n\n".join(parts) + "\n")
-    return target
+        raise ValueError(f"{path}: {error.args[0]} is missing") from error
+    except TypeError as error:
+        raise ValueError(f"{path}: no history of a model ({error})") from error
 
 
 def _measured(metrics: dict[str, Any]) -> str:
@@ -61,7 +75,7 @@ def _measured(metrics: dict[str, Any]) -> str:
     for name, source in sources.items():
         bar, value = BARS.get(name), metrics[name]
         row = {"figure": name, "value": "undefined" if value is None else f"{value:g}"}
-        row |= {"aim": "", "met": "", "commit": (source["commit"] or "unknown")[:12]}
+        row |= {"aim": "", "met": "", "commit": short_commit(source["commit"])}
         if bar is not None:
             row["aim"] = f"{'≥' if bar.is_least else '≤'} {bar.limit:g}"
             row["met"] = "yes" if is_met(bar, value) else "**no**"

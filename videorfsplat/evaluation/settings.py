@@ -1,9 +1,14 @@
 """What an evaluation is asked for: plain data, checked before any model is loaded."""
 
+import glob
+import itertools
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from videorfsplat.evaluation.metrics_file import read_metrics
+from videorfsplat.evaluation.model_card import HISTORY_NAME, model_card
 from videorfsplat.generation_settings import GenerationSettings
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
@@ -27,6 +32,10 @@ DTYPES = ("float32", "bfloat16")
 # Far below the distance between the seeds of prompts and of reference scenes (`prompts`).
 MAX_PROMPTS = 100_000
 MAX_SEED = 1_000
+
+# What clean-fid takes for pictures, and what a covariance needs.
+_PICTURE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_LEAST_PICTURES = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,9 @@ class EvaluationSettings:
     """Settings of `evaluate`.
 
     Raises:
-        ValueError: naming the setting, what it is and what it may be.
+        FileNotFoundError: if a file or folder of the suite `hub` is missing.
+        ValueError: naming the setting, what it is and what it may be; or the file or folder that
+            cannot be used, and what to do.
     """
 
     output: Path
@@ -99,12 +110,41 @@ class EvaluationSettings:
         self._check_whole("batch_size", 1, 4096)
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}")
-        if self.output.exists() and not self.output.is_dir():
-            raise ValueError(f"{self.output} is a file, expected a folder")
+        _check_folder("output", self.output)
+        if self.figures is not None:
+            _check_folder("figures", self.figures)
+        if self.metrics is not None:
+            _check_folder("metrics", self.metrics.parent)
+            _check_metrics(self.metrics)
         if "hub" in self.suites:
-            _check_exists(self.prompt_file, self.real_images)
+            if self.prompt_file is not None:
+                read_prompt_lines(self.prompt_file)
+            if self.real_images is not None:
+                _check_pictures(self.real_images)
         if not (self.probe / "config.json").is_file():
             raise ValueError(f"{self.probe} holds no attribute probe: config.json is missing")
+
+    @property
+    def command(self) -> str:
+        """The command that gives the same figures anywhere."""
+        words = ["python", "-m", "videorfsplat", "evaluate"]
+        if self.suites != DEFAULT_SUITES:
+            words += ["--suite", *self.suites]
+        words += ["--prompts", str(self.prompts), "--seed", str(self.seed), "--model", self.model]
+        if self.probe != MINI_PROBE:
+            words += ["--probe", str(self.probe)]
+        if self.dtype != EvaluationSettings.dtype:
+            words += ["--dtype", self.dtype]
+        if self.compile:
+            words.append("--compile")
+        if "hub" in self.suites:
+            words += ["--clip", self.clip]
+            for option, path in (
+                ("--prompt-file", self.prompt_file),
+                ("--real-images", self.real_images),
+            ):
+                words += [] if path is None else [option, str(path)]
+        return shlex.join([*words, "--output", "evaluation"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name, ready for JSON."""
@@ -116,7 +156,57 @@ class EvaluationSettings:
             raise ValueError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
 
 
-def _check_exists(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder")
+def read_prompt_lines(path: Path) -> list[str]:
+    """The prompts of a file, one a line; empty lines are skipped.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file and what to do, if it holds no prompt or is no text.
+    """
+    _check_exists(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error}); save it as such or choose another prompt file"
+        ) from error
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise ValueError(f"{path} holds no prompt; write one a line or choose another prompt file")
+    return prompts
+
+
+def _check_pictures(folder: Path) -> None:
+    _check_exists(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file, expected a folder of real images; choose one")
+    # As clean-fid looks for them, in the folders below too.
+    paths = glob.iglob("**/*", root_dir=folder, recursive=True)
+    pictures = (path for path in paths if path.lower().endswith(_PICTURE_SUFFIXES))
+    found = len(list(itertools.islice(pictures, _LEAST_PICTURES)))
+    if found < _LEAST_PICTURES:
+        raise ValueError(
+            f"{folder} holds {found} pictures, expected at least {_LEAST_PICTURES} real images "
+            f"({', '.join(_PICTURE_SUFFIXES)}); choose another folder"
+        )
+
+
+def _check_metrics(path: Path) -> None:
+    """That figures can be added to the file, and the card beside it written."""
+    try:
+        read_metrics(path)
+        if (path.parent / HISTORY_NAME).exists():
+            model_card(path.parent)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{error}; mend or delete that file, or choose another metrics") from error
+
+
+def _check_folder(name: str, path: Path) -> None:
+    existing = next(there for there in (path, *path.absolute().parents) if there.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{existing} is a file, expected a folder; choose another {name}")
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")

@@ -47,7 +47,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         points[axis] = _measure_axis(evaluation, axis, prompts)
         # After each axis, for whoever watches a run of hours.
         plot_axis(axis, points[axis], folder / f"{axis.name}.png")
-        write_tables(points, folder / "tables.md")
+        write_tables(points, evaluation.source, folder / "tables.md")
     oscillation = {
         delta: measure_oscillation(
             evaluation, prompts[:_OSCILLATING_PROMPTS], Sampling(pose_offset=delta)

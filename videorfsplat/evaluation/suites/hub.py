@@ -1,8 +1,8 @@
 """Suite `hub`: the paper's own metrics, by libraries and weights that come from elsewhere.
 
 CLIP score (transformers), CleanFID (clean-fid), BRISQUE and NIQE (pyiqa). None of their weights
-comes with this package; a metric whose library or weights are not at hand is skipped, and the
-report says why.
+comes with this package; a metric whose library or weights are not at hand, or that cannot judge
+renders of the model's size, is skipped, and the report says why.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
@@ -23,11 +23,18 @@ from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import Prompt, held_out_prompts, noise_seed
 from videorfsplat.evaluation.scene_measures import render_views
-from videorfsplat.evaluation.settings import Sampling
+from videorfsplat.evaluation.settings import Sampling, read_prompt_lines
 from videorfsplat.evaluation.suites import SuiteResult
 from videorfsplat.formats.video import save_frames, to_uint8
 
 Measure = Callable[["RenderedScenes"], Figure | float]
+
+_NIQE_BLOCK = 96
+"""Pixels along each side of the blocks that NIQE cuts pictures into."""
+
+
+class _Unmeasurable(Exception):
+    """Why a metric cannot be taken, though its library and weights may be at hand."""
 
 
 class RenderedScenes:
@@ -60,13 +67,13 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         "clip_score": lambda: _clip_score(settings.clip),
         "clean_fid": lambda: _clean_fid(settings.real_images),
         "brisque": lambda: _picture_quality("brisque"),
-        "niqe": lambda: _picture_quality("niqe"),
+        "niqe": lambda: _niqe(evaluation.size),
     }
     for name, make in makers.items():
         try:
             measures[name] = make()
         # A library that is not installed, and weights that cannot be reached.
-        except (ImportError, OSError) as error:
+        except (ImportError, OSError, _Unmeasurable) as error:
             report[name] = {"skipped": " ".join(str(error).split())}
     if measures:
         prompts, name = _prompts(evaluation)
@@ -81,10 +88,7 @@ def _prompts(evaluation: Evaluation) -> tuple[list[Prompt], str]:
     settings = evaluation.settings
     if settings.prompt_file is None:
         return held_out_prompts(settings.prompts, settings.seed), "captions"
-    lines = settings.prompt_file.read_text(encoding="utf-8").splitlines()
-    texts = [line.strip() for line in lines if line.strip()][: settings.prompts]
-    if not texts:
-        raise ValueError(f"{settings.prompt_file} holds no prompt")
+    texts = read_prompt_lines(settings.prompt_file)[: settings.prompts]
     prompts = [
         Prompt(index, text, {}, noise_seed(settings.seed, index))
         for index, text in enumerate(texts)
@@ -116,7 +120,7 @@ def _clip_score(model_name: str) -> Measure:
 def _clean_fid(real_images: Path | None) -> Measure:
     """FID by clean-fid, with Inception's weights from the hub, against a folder of pictures."""
     if real_images is None:
-        raise FileNotFoundError("no folder of real pictures is given (--real-images)")
+        raise _Unmeasurable("no folder of real pictures is given (--real-images)")
     fid = importlib.import_module("cleanfid.fid")
     device = torch.device("cpu")
     model = fid.build_feature_extractor("clean", device, use_dataparallel=False)
@@ -132,11 +136,31 @@ def _clean_fid(real_images: Path | None) -> Measure:
     return measure
 
 
+def _niqe(size: int) -> Measure:
+    """NIQE of pictures with so many pixels a side."""
+    if size < _NIQE_BLOCK:
+        raise _Unmeasurable(f"NIQE needs {_NIQE_BLOCK} pixels a side, the renders have {size}")
+    return _picture_quality("niqe")
+
+
 def _picture_quality(name: str) -> Measure:
-    """BRISQUE or NIQE by pyiqa, with its weights from the hub; lower is better."""
+    """BRISQUE or NIQE by pyiqa, with its weights from the hub, mean over renders; lower is better.
+
+    Renders of one colour have no value and are left out.
+    """
     metric = importlib.import_module("pyiqa").create_metric(name, device=torch.device("cpu"))
 
     def measure(scenes: RenderedScenes) -> Figure:
-        return ratio_figure([(float(metric(r).sum()), len(r)) for _, r in scenes])
+        terms = []
+        for _, renders in scenes:
+            judged = renders[_is_varied(renders)]
+            terms.append((float(metric(judged).sum()) if len(judged) else 0.0, len(judged)))
+        return ratio_figure(terms)
 
     return measure
+
+
+def _is_varied(pictures: Float[Tensor, "n 3 H W"]) -> Bool[Tensor, " n"]:
+    """Whether a picture in [0, 1] still has more than one colour in bytes."""
+    colors = pictures.mul(255).round().flatten(2)
+    return (colors.amax(2) > colors.amin(2)).any(1)
