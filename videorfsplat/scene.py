@@ -19,6 +19,7 @@ from torch import Tensor
 from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.colmap import save_colmap
+from videorfsplat.formats.files import check_can_write
 from videorfsplat.formats.glb import save_glb
 from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.poses import save_npz, save_tum
@@ -188,19 +189,6 @@ class Scene:
             depths = self.depths.detach().float().cpu().contiguous()
             save_file({"depths": depths}, folder / DEPTHS_NAME)
         (folder / RECORD_NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
-
-
-def check_can_write(folder: Path) -> None:
-    """Check that `folder` is one, or can be made, and that files can be put into it.
-
-    Raises:
-        ValueError: if it is a file or lies in one, or cannot be written to.
-    """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{existing} is a file, expected a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ValueError(f"{existing}: no permission to write there")
 
 
 def check_scene_folder(folder: Path) -> None:

@@ -95,7 +95,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     base = GenerationSettings(**values)
     prompts = [base] if args.prompts is None else read_prompts(args.prompts, base)
     find_model(base.model)
-    from videorfsplat.scene import check_can_write, check_scene_folder
+    from videorfsplat.formats.files import check_can_write
+    from videorfsplat.scene import check_scene_folder
 
     # Of a list of prompts each has a folder of its own in this one.
     check = check_scene_folder if args.prompts is None else check_can_write

@@ -9,6 +9,7 @@ from typing import Any
 
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.model_card import HISTORY_NAME, model_card
+from videorfsplat.formats.files import check_can_write
 from videorfsplat.generation_settings import GenerationSettings
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
@@ -110,11 +111,11 @@ class EvaluationSettings:
         self._check_whole("batch_size", 1, 4096)
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}")
-        _check_folder("output", self.output)
+        check_can_write(self.output)
         if self.figures is not None:
-            _check_folder("figures", self.figures)
+            check_can_write(self.figures)
         if self.metrics is not None:
-            _check_folder("metrics", self.metrics.parent)
+            check_can_write(self.metrics.parent)
             _check_metrics(self.metrics)
         if "hub" in self.suites:
             if self.prompt_file is not None:
@@ -199,12 +200,6 @@ def _check_metrics(path: Path) -> None:
             model_card(path.parent)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error}; mend or delete that file, or choose another metrics") from error
-
-
-def _check_folder(name: str, path: Path) -> None:
-    existing = next(there for there in (path, *path.absolute().parents) if there.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{existing} is a file, expected a folder; choose another {name}")
 
 
 def _check_exists(path: Path) -> None:

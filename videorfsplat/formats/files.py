@@ -1,4 +1,5 @@
-"""Writing files so that a failure leaves the old file, or none; reading JSON objects."""
+"""Writing files so that a failure leaves the old file, or none; folders that can take them; reading
+JSON objects."""
 
 import json
 import os
@@ -24,6 +25,19 @@ def write_file(path: str | Path, data: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def check_can_write(folder: Path) -> None:
+    """Check that `folder` is one, or can be made, and that files can be put into it.
+
+    Raises:
+        ValueError: if it is a file or lies in one, or cannot be written to.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{existing} is a file, expected a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing}: no permission to write there")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
