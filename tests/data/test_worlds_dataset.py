@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -152,6 +153,81 @@ def test_a_killed_run_is_continued(folder, tmp_path, monkeypatch):
     assert made == [0, 1, 2, -1, 2, 3]
     assert write_worlds(tmp_path, 0, 4, **arguments) == 0
     assert [WorldsDataset(tmp_path).seed(index) for index in range(4)] == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Seeds of the scenes that are rendered."""
+    seeds = []
+    real = dataset.make_scene
+
+    def counting(seed, *more):
+        seeds.append(seed)
+        return real(seed, *more)
+
+    monkeypatch.setattr(dataset, "make_scene", counting)
+    return seeds
+
+
+SHAPE = {"num_views": 3, "size": 16, "extra_views": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"size": 24}, "size: 16 and 24"),
+        ({"num_views": 2, "extra_views": 0}, "num_views: 3 and 2, extra_views: 1 and 0"),
+        ({"captions_per_scene": 1}, "captions_per_scene: 4 and 1"),
+    ],
+)
+def test_other_scenes_are_not_written_beside_those_of_a_folder(
+    folder, rendered, changed, complaint
+):
+    for first_seed in (5, 100):
+        with pytest.raises(ValueError, match=rf"\({complaint}\): write to another folder"):
+            write_worlds(folder, first_seed, 5, scenes_per_shard=2, **SHAPE | changed)
+    assert not rendered
+
+
+@pytest.mark.parametrize(("first_seed", "num_scenes", "shared"), [(5, 3, 7), (5, 9, 9), (4, 2, 5)])
+def test_no_scene_is_written_twice(folder, rendered, first_seed, num_scenes, shared):
+    with pytest.raises(ValueError, match=f"seed {shared}: .* only scenes from seed 10 on"):
+        write_worlds(folder, first_seed, num_scenes, scenes_per_shard=2, **SHAPE)
+    assert not rendered
+
+
+def test_more_scenes_are_more_shards(folder, tmp_path, rendered):
+    for path in folder.glob("worlds-*-2.*"):  # seeds 5 to 8
+        shutil.copy(path, tmp_path)
+    assert write_worlds(tmp_path, 5, 5, scenes_per_shard=2, **SHAPE) == 1
+    assert write_worlds(tmp_path, 5, 2, scenes_per_shard=2, **SHAPE) == 0
+    assert write_worlds(tmp_path, 20, 1, **SHAPE) == 1
+    assert rendered == [9, 20]
+    data = WorldsDataset(tmp_path)
+    assert [data.seed(index) for index in range(len(data))] == [5, 6, 7, 8, 9, 20]
+
+
+def test_rejects_a_folder_of_unlike_shards(folder, tmp_path):
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path)
+    other = tmp_path / "other"
+    write_worlds(other, 20, 1, num_views=3, size=8)
+    for path in other.iterdir():
+        shutil.copy(path, tmp_path)
+    differing = r"-2\.safetensors and .*020-1\.safetensors differ"
+    with pytest.raises(ValueError, match=rf"{differing} \(size: 16 and 8, extra_views: 1 and 0\)"):
+        WorldsDataset(tmp_path)
+
+
+def test_rejects_a_folder_with_a_scene_in_two_shards(folder, tmp_path):
+    for path in folder.iterdir():
+        shutil.copy(path, tmp_path)
+    other = tmp_path / "other"
+    write_worlds(other, 8, 1, **SHAPE)
+    for path in other.iterdir():
+        shutil.copy(path, tmp_path)
+    with pytest.raises(ValueError, match=r"both have the scene of seed 8: move one of them"):
+        WorldsDataset(tmp_path)
 
 
 @pytest.mark.slow

@@ -14,9 +14,9 @@ from tiny import tiny_vae
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.training.bad_samples import read_this_or_next
-from videorfsplat.training.decoder import DecoderTraining, train_decoder
+from videorfsplat.training.decoder import DecoderTraining, _draw_scenes, train_decoder
 from videorfsplat.training.decoder_scenes import RecordedViews, open_decoder_scenes
-from videorfsplat.training.run import RunConfig
+from videorfsplat.training.run import RunConfig, StepRandomness
 
 SAMPLING = ViewSampling(num_views=3, height=32, width=48)
 
@@ -107,6 +107,22 @@ def test_views_follow_the_generator(data, tmp_path):
     assert torch.equal(first.novel_frames, again.novel_frames)
     assert torch.equal(first.cameras.viewmats, again.cameras.viewmats)
     assert not torch.equal(first.cameras.viewmats, other.cameras.viewmats)
+
+
+def test_two_shares_of_a_batch_are_the_batch_of_one_process(data, tmp_path):
+    scenes, vae = RecordedViews(data, SAMPLING, 2, tmp_path), tiny_vae()
+    asked = settings(tmp_path, data, "unused", source_views=1, novel_views=1)
+
+    def drawn(index: int, number: int) -> list:
+        rows = [(scenes, 0), (scenes, 0)][index::number]
+        return _draw_scenes(rows, vae, asked, StepRandomness(generator(), index, number))
+
+    whole = drawn(0, 1)
+    for one, two in zip(whole, drawn(0, 2) + drawn(1, 2), strict=True):
+        torch.testing.assert_close(one.latents, two.latents)
+        assert torch.equal(one.targets, two.targets)
+    # One recording twice: of other windows, with other noise.
+    assert not torch.equal(whole[0].cameras.viewmats, whole[1].cameras.viewmats)
 
 
 def test_a_scene_that_cannot_be_read_is_replaced_and_named(data, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from videorfsplat.training.autoencoder import (
 )
 from videorfsplat.training.decoder import DecoderTraining, train_decoder
 from videorfsplat.training.joint import JointTraining, train_joint
+from videorfsplat.training.probe import ProbeTraining, train_probe
 from videorfsplat.training.run import RunConfig
 from videorfsplat.training.sheets import save_sheet
 from videorfsplat.training.text_encoder import (
@@ -274,3 +276,88 @@ def test_an_argument_that_the_model_does_not_take_is_named_before_any_work(part,
     assert main([*map(str, words)]) == 2
     assert "takes no widht; it takes " in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+NOWHERE = {"data": "nowhere", "autoencoder": "nowhere"}
+ENTRIES = {
+    train_autoencoder: (AutoencoderTraining, {"data": "nowhere"}),
+    train_text_encoder: (TextEncoderTraining, {"captions": "nowhere"}),
+    train_decoder: (DecoderTraining, NOWHERE),
+    train_joint: (JointTraining, {**NOWHERE, "text_encoder": "nowhere"}),
+    train_probe: (ProbeTraining, NOWHERE),
+}
+
+
+@pytest.mark.parametrize("train", ENTRIES)
+def test_a_run_is_checked_before_its_data_is_opened(train, tmp_path):
+    settings_class, folders = ENTRIES[train]
+    settings = settings_class(two_steps(tmp_path), **folders)
+    (tmp_path / "config.json").write_text('{"seed": 7}')
+    with pytest.raises(ValueError, match=r"other settings .*seed: 7 → 0"):
+        train(settings)
+    run = replace(settings.run, accumulation_steps=3)
+    with pytest.raises(ValueError, match=r"multiple of processes times .* \(3\), got 2"):
+        train(replace(settings, run=run))
+
+
+def test_a_changed_setting_is_refused_before_latents_are_cached(
+    worlds_folder, autoencoder, tmp_path
+):
+    data = shutil.copytree(worlds_folder, tmp_path / "data")
+    before = [*data.glob("latents-*")]
+    run = two_steps(tmp_path / "run")
+    settings = JointTraining(run, str(data), str(autoencoder), "nowhere", size=24, num_views=1)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text('{"pose_weight": 2.0}')
+    with pytest.raises(ValueError, match=r"pose_weight: 2\.0 → 0\.5"):
+        train_joint(settings)
+    assert [*data.glob("latents-*")] == before
+
+
+@pytest.mark.parametrize(
+    ("settings_class", "folders"), [ENTRIES[train_autoencoder], ENTRIES[train_decoder]]
+)
+def test_a_model_to_start_from_has_arguments_of_its_own(settings_class, folders, tmp_path):
+    chosen = {**folders, "init": "start"}
+    settings_class(two_steps(tmp_path), **chosen)
+    model = TOY_AUTOENCODER if settings_class is AutoencoderTraining else {"far": 50.0}
+    with pytest.raises(ValueError, match="no effect together with init: start has"):
+        settings_class(two_steps(tmp_path), **chosen, model=model)
+
+
+def test_a_transformer_to_start_from_has_arguments_of_its_own(tmp_path):
+    VideoRFSplatTransformer3DModel(**TOY_TRANSFORMER).save_pretrained(tmp_path / "start")
+    folders = {**NOWHERE, "text_encoder": "nowhere", "init": str(tmp_path / "start")}
+    settings = JointTraining(two_steps(tmp_path / "run"), **folders, model=TOY_TRANSFORMER)
+    with pytest.raises(ValueError, match=r"no effect together with init: .*start has"):
+        train_joint(settings)
+
+
+class Stopped(Exception):
+    """Raised where a run would begin."""
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "probe"])
+def test_the_weight_decay_is_that_of_the_run(
+    part, worlds_folder, autoencoder, tmp_path, monkeypatch
+):
+    def stop(config, model, optimizers, details):
+        (optimizer,) = optimizers
+        raise Stopped(optimizer.param_groups[0]["weight_decay"])
+
+    monkeypatch.setattr(f"videorfsplat.training.{part}.TrainingRun", stop)
+    run = replace(two_steps(tmp_path / "run"), weight_decay=0.3)
+    if part == "probe":
+        model = {"sample_size": 32, "num_blocks": 3, "width": 16}
+        train, settings = train_probe, ProbeTraining(run, worlds_folder, str(autoencoder))
+        settings = replace(settings, model=model)
+    else:
+        write_captions(tmp_path / "captions.jsonl", 0, 4, 2)
+        train, settings = (
+            train_text_encoder,
+            TextEncoderTraining(
+                run, str(tmp_path / "captions.jsonl"), 300, 32, model=TOY_TEXT_ENCODER
+            ),
+        )
+    with pytest.raises(Stopped, match=r"0\.3"):
+        train(settings)

@@ -190,6 +190,10 @@ OTHER_TEXT = {
         ({"image_dtype": "bfloat16"}, "it needs lora_rank and"),
         ({"image_dtype": "bfloat16", "lora_rank": 2}, "and mixed_precision bf16"),
         ({"optimizer": "sgd"}, "optimizer must be muon or adamw"),
+        (
+            {"single_views": 3, "run": {"accumulation_steps": 2}},
+            r"single_views must be a multiple of processes times acc.* \(2\), got 3",
+        ),
         ({"run": {"tracker": "abacus"}}, "tracker 'abacus' is not installed or unknown"),
         ({"run": {"accumulation_steps": 3}}, r"multiple of processes times acc.* \(3\), got 4"),
     ],

@@ -1,7 +1,10 @@
 """The latent cache belongs to one autoencoder and one list of scenes, and grows with the data."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,6 +77,27 @@ def test_a_second_use_encodes_nothing(worlds_folder, shards, vae, tmp_path, enco
     assert encoded == [3, 3]
     assert torch.equal(first.latents, second.latents)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_of_several_processes_one_encodes(
+    worlds_folder, shards, vae, tmp_path, encoded, monkeypatch
+):
+    copy_shard(worlds_folder, shards[0], tmp_path)
+    firsts, processes = [], latent_cache.processes
+
+    @contextmanager
+    def main_process_first() -> Iterator[None]:
+        """As another process than the main one meets it."""
+        with monkeypatch.context() as main_process:
+            main_process.setattr(latent_cache, "processes", processes)
+            firsts.append(LatentCache(str(tmp_path), vae, 32))
+        yield
+
+    other = SimpleNamespace(main_process_first=main_process_first)
+    monkeypatch.setattr(latent_cache, "processes", lambda: other)
+    cache = LatentCache(str(tmp_path), vae, 32)
+    assert encoded == [3, 3]
+    assert torch.equal(cache.latents, firsts[0].latents)
 
 
 def test_growth_encodes_only_what_is_new(worlds_folder, shards, vae, tmp_path, encoded):

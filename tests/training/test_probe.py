@@ -12,6 +12,7 @@ from videorfsplat.data.worlds import WorldsDataset
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.training.probe import (
     ProbeTraining,
+    _draw_views,
     degraded,
     probe_attributes,
     train_probe,
@@ -89,6 +90,21 @@ def test_degraded_views_are_near_the_true_ones_and_fixed_by_the_step():
     assert 0 <= one.min() <= one.max() <= 1
     # A ramp is not changed by blur but at its ends; the noise is at most 0.04.
     assert (one - frames).square().mean().sqrt() < 0.05
+
+
+def test_two_shares_of_a_batch_are_the_batch_of_one_process(worlds_folder, tmp_path):
+    dataset = WorldsDataset(worlds_folder)
+    settings = ProbeTraining(run(tmp_path), worlds_folder, "unused")
+
+    def drawn(index: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        randomness = StepRandomness(torch.Generator().manual_seed(5), index, number)
+        rows = [0, 0, 1, 1][index::number]
+        views = _draw_views(dataset, rows, settings, randomness)
+        return views, degraded(views, randomness)
+
+    whole, parts = drawn(0, 1), [drawn(index, 2) for index in range(2)]
+    for value, *shares in zip(whole, *parts, strict=True):
+        torch.testing.assert_close(torch.stack(shares, 1).flatten(0, 1), value)
 
 
 @pytest.mark.parametrize(

@@ -276,13 +276,15 @@ def test_stops_at_a_loss_that_is_not_finite(tmp_path):
 def test_processes_share_one_batch():
     def drawn(index, number):
         randomness = StepRandomness(torch.Generator().manual_seed(5), index, number)
-        return randomness.randn(6, 2), randomness.rand(6), randomness.indices(100, 6)
+        rows = [float(torch.rand((), generator=g)) for g in randomness.generators(6)]
+        return randomness.randn(6, 2), randomness.rand(6), randomness.indices(100, 6), rows
 
     whole, parts = drawn(0, 1), [drawn(index, 2) for index in range(2)]
     for value, one, two in zip(whole, *parts, strict=True):
         value, one, two = (torch.as_tensor(x) for x in (value, one, two))
         assert torch.equal(value[0::2], one)
         assert torch.equal(value[1::2], two)
+    assert len(set(whole[-1])) == 6
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,16 @@ from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.one_frame import decode_frames, encode_frames
-from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.perceptual import PerceptualLoss
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+from videorfsplat.training.run import (
+    RunConfig,
+    StepRandomness,
+    TrainingRun,
+    averaged_weights,
+    check_run,
+)
 from videorfsplat.training.sheets import save_sheet
 
 MINI_AUTOENCODER: dict[str, Any] = {
@@ -54,6 +60,7 @@ class AutoencoderTraining:
 
     def __post_init__(self) -> None:
         check_model_arguments(AutoencoderKLMochi, self.model)
+        check_start(self.init, self.model, MINI_AUTOENCODER)
         check_optimizer(self.optimizer)
 
 
@@ -79,6 +86,7 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
     Raises:
         ValueError: if the crop is larger than the frames, or no multiple of the compression.
     """
+    check_run(settings.run, _details(settings))
     dataset = WorldsDataset(settings.data)
     torch.manual_seed(settings.run.seed)
     vae = _initial_autoencoder(settings)

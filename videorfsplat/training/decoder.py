@@ -20,7 +20,7 @@ from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
 from videorfsplat.training.generated_views import GeneratedViews
-from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.precision import low_precision
@@ -29,6 +29,7 @@ from videorfsplat.training.run import (
     StepRandomness,
     TrainingRun,
     averaged_weights,
+    check_run,
     field_defaults,
 )
 from videorfsplat.training.sheets import save_sheet
@@ -73,6 +74,7 @@ class DecoderTraining:
 
     def __post_init__(self) -> None:
         check_model_arguments(GaussianDecoder, self.model)
+        check_start(self.init, self.model, MINI_DECODER)
         check_optimizer(self.optimizer)
         if not 0 <= self.generated_share <= 1:
             raise ValueError(f"generated_share must lie in [0, 1], got {self.generated_share}")
@@ -109,6 +111,7 @@ def train_decoder(settings: DecoderTraining) -> Path:
         ValueError: if the data set has too few novel views or no scenes, or a part to start from is
             not there.
     """
+    check_run(settings.run, *_recorded(settings))
     scenes = open_decoder_scenes(
         settings.data, settings.sampling, settings.novel_views, settings.run.output
     )
@@ -127,7 +130,7 @@ def train_decoder(settings: DecoderTraining) -> Path:
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
         rows = _draw_rows(scenes, generated, settings, randomness)
-        drawn = [_draw_scene(*row, vae, settings, randomness) for row in rows]
+        drawn = _draw_scenes(rows, vae, settings, randomness)
         terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in drawn]
         return {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
 
@@ -176,23 +179,35 @@ def _draw_rows(
     ]
 
 
+def _draw_scenes(
+    rows: list[tuple[DecoderScenes, int]],
+    vae: AutoencoderKLMochi,
+    settings: DecoderTraining,
+    randomness: StepRandomness,
+) -> list[_Scene]:
+    generators = randomness.generators(settings.run.batch_size)
+    return [
+        _draw_scene(scenes, row, vae, settings, generator)
+        for (scenes, row), generator in zip(rows, generators, strict=True)
+    ]
+
+
 @torch.no_grad()
 def _draw_scene(
     scenes: DecoderScenes,
     row: int,
     vae: AutoencoderKLMochi,
     settings: DecoderTraining,
-    randomness: StepRandomness,
+    generator: torch.Generator,
 ) -> _Scene:
     device = vae.device
-    views = scenes.read(row, randomness.generator)
+    views = scenes.read(row, generator)
     frames = views.frames.to(device)
     latents = encode_views(vae, frames) if views.latents is None else views.latents.to(device)
-    level = settings.latent_noise * torch.rand((), generator=randomness.generator)
-    noise = level * torch.randn(latents.shape, generator=randomness.generator)
-    sources = torch.randperm(len(frames), generator=randomness.generator)[: settings.source_views]
-    novel = torch.randperm(len(views.novel_frames), generator=randomness.generator)
-    novel = novel[: settings.novel_views]
+    level = settings.latent_noise * torch.rand((), generator=generator)
+    noise = level * torch.randn(latents.shape, generator=generator)
+    sources = torch.randperm(len(frames), generator=generator)[: settings.source_views]
+    novel = torch.randperm(len(views.novel_frames), generator=generator)[: settings.novel_views]
     targets = torch.cat([frames[sources], views.novel_frames[novel].to(device)])
     target_cameras = concatenate_cameras([views.cameras[sources], views.novel_cameras[novel]])
     return _Scene(

@@ -34,7 +34,7 @@ from videorfsplat.training.joint_batches import (
 from videorfsplat.training.joint_sheets import draw_sheet
 from videorfsplat.training.latent_cache import LatentCache
 from videorfsplat.training.lora import add_image_lora
-from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.precision import resolve_precision
 from videorfsplat.training.run import (
@@ -42,6 +42,8 @@ from videorfsplat.training.run import (
     StepRandomness,
     TrainingRun,
     averaged_weights,
+    check_run,
+    check_share,
     field_defaults,
 )
 from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_manifest
@@ -198,6 +200,11 @@ def _check_settings(settings: JointTraining) -> None:
             "image_dtype bfloat16 is for weights that stay fixed beside others in float32: "
             "it needs lora_rank and mixed_precision bf16"
         )
+    check_share("single_views", settings.single_views, settings.run)
+    check_run(settings.run, *_recorded(settings))
+    # Mochi leaves the pose stream to `model`; a transformer of ours has both.
+    if settings.init is not None and not is_mochi(settings.init, settings.variant):
+        check_start(settings.init, settings.model, MINI_TRANSFORMER)
 
 
 def _recorded(settings: JointTraining) -> tuple[dict[str, Any], dict[str, Any]]:

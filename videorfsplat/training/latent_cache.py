@@ -17,6 +17,7 @@ from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.rays import cameras_to_raymap
 from videorfsplat.training.precision import low_precision
+from videorfsplat.training.run import processes
 
 
 def autoencoder_hash(vae: AutoencoderKLMochi) -> str:
@@ -34,7 +35,7 @@ class LatentCache:
     """Normalised latents [n,V,12,h,w] and raymaps [n,V,6,h,w] of a data set, in memory.
 
     Written to `latents-<size>.safetensors` beside the data at first use, in float16; more scenes
-    are encoded when the data set has grown.
+    are encoded when the data set has grown. Of several processes the first one encodes.
 
     Args:
         folder: of the data set.
@@ -47,23 +48,32 @@ class LatentCache:
 
     def __init__(self, folder: str, vae: AutoencoderKLMochi, size: int) -> None:
         self.dataset = WorldsDataset(folder)
-        path = Path(folder) / f"latents-{size}.safetensors"
-        fingerprint = autoencoder_hash(vae)
-        cached = _read(path, fingerprint)
-        start = len(cached["latents"]) if cached else 0
-        if cached:
-            _check_scenes(path, cached["raymaps"], self.dataset)
-        if start < len(self.dataset):
-            added = _encode(self.dataset, vae, size, start)
-            cached = {k: torch.cat([cached[k], added[k]]) for k in added} if cached else added
-            unfinished = path.with_suffix(".partial")
-            save_file(cached, unfinished, metadata={"autoencoder": fingerprint})
-            os.replace(unfinished, path)
+        with processes().main_process_first():
+            cached = _read_or_encode(self.dataset, vae, size)
         self.latents: Float[Tensor, "n v c h w"] = cached["latents"]
         self.raymaps: Float[Tensor, "n v 6 h w"] = cached["raymaps"]
 
     def __len__(self) -> int:
         return len(self.latents)
+
+
+def _read_or_encode(
+    dataset: WorldsDataset, vae: AutoencoderKLMochi, size: int
+) -> dict[str, Tensor]:
+    """Latents and raymaps of all scenes; the file beside the data has them afterwards."""
+    path = dataset.folder / f"latents-{size}.safetensors"
+    fingerprint = autoencoder_hash(vae)
+    cached = _read(path, fingerprint)
+    start = len(cached["latents"]) if cached else 0
+    if cached:
+        _check_scenes(path, cached["raymaps"], dataset)
+    if start < len(dataset):
+        added = _encode(dataset, vae, size, start)
+        cached = {k: torch.cat([cached[k], added[k]]) for k in added} if cached else added
+        unfinished = path.with_suffix(".partial")
+        save_file(cached, unfinished, metadata={"autoencoder": fingerprint})
+        os.replace(unfinished, path)
+    return cached
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor]:

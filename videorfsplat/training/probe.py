@@ -19,8 +19,15 @@ from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments
+from videorfsplat.training.optimizers import make_optimizers
 from videorfsplat.training.precision import low_precision
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+from videorfsplat.training.run import (
+    RunConfig,
+    StepRandomness,
+    TrainingRun,
+    averaged_weights,
+    check_run,
+)
 
 COUNTED = ("secondary", "secondary_color")
 """Attributes of which a world has several."""
@@ -71,6 +78,8 @@ def train_probe(settings: ProbeTraining) -> Path:
     Raises:
         ValueError: if the scenes have fewer views than asked for, or a share is not in [0, 1].
     """
+    details = {k: v for k, v in vars(settings).items() if k != "run"}
+    check_run(settings.run, details)
     dataset = WorldsDataset(settings.data)
     if not 1 <= settings.num_views <= dataset.num_views:
         raise ValueError(
@@ -84,14 +93,8 @@ def train_probe(settings: ProbeTraining) -> Path:
     vae.requires_grad_(False).eval()
     torch.manual_seed(settings.run.seed)
     probe = AttributeProbe.from_imagenet(**probe_attributes(), **settings.model)
-    optimizer = torch.optim.AdamW(
-        probe.parameters(),
-        lr=settings.run.learning_rate,
-        weight_decay=settings.run.weight_decay,
-        fused=True,
-    )
-    details = {k: v for k, v in vars(settings).items() if k != "run"}
-    run = TrainingRun(settings.run, probe, [optimizer], details)
+    optimizers = make_optimizers("adamw", probe, settings.run)
+    run = TrainingRun(settings.run, probe, optimizers, details)
     device = run.accelerator.device
     vae = vae.to(device)
     labels = torch.tensor([probe.labels(dataset.attributes(i)) for i in range(len(dataset))])
@@ -121,15 +124,16 @@ def train_probe(settings: ProbeTraining) -> Path:
 def degraded(
     frames: Float[Tensor, "b v 3 H W"], randomness: StepRandomness
 ) -> Float[Tensor, "b v 3 H W"]:
-    """The views, blurred and made noisy by one random amount for the whole batch each."""
-    blur, noise = torch.rand(2, generator=randomness.generator).tolist()
+    """The views of this process, blurred and made noisy by one amount each for the whole batch."""
+    blur, noise = randomness.whole().rand(2).tolist()
     flat, size = frames.flatten(0, 1), frames.shape[-2:]
     share = _SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * blur
     small = [round(side * share) for side in size]
     flat = F.interpolate(flat, small, mode="bilinear", antialias=True)
     flat = F.interpolate(flat, size, mode="bilinear")
-    grain = torch.randn(flat.shape, generator=randomness.generator).to(flat.device)
-    return (flat + noise * _MOST_NOISE * grain).clamp(0, 1).unflatten(0, frames.shape[:2])
+    grain = randomness.randn(len(frames) * randomness.num_processes, *frames.shape[1:])
+    views = flat.unflatten(0, frames.shape[:2])
+    return (views + noise * _MOST_NOISE * grain.to(views.device)).clamp(0, 1)
 
 
 def _draw_views(
@@ -137,10 +141,10 @@ def _draw_views(
 ) -> Float[Tensor, "b v 3 H W"]:
     """Some views of each scene, half of the scenes mirrored: no attribute tells left from right."""
     drawn = []
-    for row in rows:
-        order = torch.randperm(dataset.num_views, generator=randomness.generator)
+    for row, generator in zip(rows, randomness.generators(settings.run.batch_size), strict=True):
+        order = torch.randperm(dataset.num_views, generator=generator)
         views = dataset.frames(row)[order[: settings.num_views]]
-        is_mirrored = bool(torch.rand((), generator=randomness.generator) < 0.5)
+        is_mirrored = bool(torch.rand((), generator=generator) < 0.5)
         drawn.append(views.flip(-1) if is_mirrored else views)
     return torch.stack(drawn).float() / 255
 

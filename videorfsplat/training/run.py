@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import parse_flag_from_env
 from diffusers.training_utils import EMAModel
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -104,6 +105,10 @@ class StepRandomness:
         """Uniform integers in [0, high); shares as `randn`."""
         return self.share(torch.randint(high, (batch_size,), generator=self.generator)).tolist()
 
+    def generators(self, batch_size: int) -> list[torch.Generator]:
+        """A generator for each row of the share: a row draws the same on whichever process."""
+        return [torch.Generator().manual_seed(s) for s in self.indices(2**62, batch_size)]
+
 
 class _Progress:
     """The step counter, in the form that accelerate saves and loads."""
@@ -144,16 +149,16 @@ class TrainingRun:
         details: dict[str, Any] | None = None,
         defaults: dict[str, Any] | None = None,
     ) -> None:
+        check_run(config, details, defaults)
         self.config = config
         self.folder = Path(config.output)
         self.accelerator = Accelerator(
             mixed_precision=resolve_precision(config.mixed_precision),
-            log_with=_check_tracker(config.tracker),
+            log_with=config.tracker,
             project_dir=config.output,
         )
-        _check_shares(config, self.accelerator.num_processes)
-        settings = {**asdict(config), **(details or {})}
-        self._record_config(settings, {**field_defaults(RunConfig), **(defaults or {})})
+        settings = _recorded(config, details)
+        self._record_config(settings)
         if config.tracker is not None:
             self.accelerator.init_trackers("videorfsplat", {k: str(v) for k, v in settings.items()})
         self._base_rates = [[g["lr"] for g in o.param_groups] for o in optimizers]
@@ -350,15 +355,10 @@ class TrainingRun:
             kept = [line for line in lines if json.loads(line)["step"] <= step]
             _replace_text(path, "".join(kept))
 
-    def _record_config(self, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-        config = json.loads(json.dumps(config))  # tuples become lists, as in the file
-        path = self.folder / "config.json"
+    def _record_config(self, settings: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                old = json.loads(json.dumps(defaults)) | json.loads(path.read_text())
-                _check_same_run(old, config, path)
-            _replace_text(path, json.dumps(config, indent=2) + "\n")
+            _replace_text(self.folder / _RECORD, json.dumps(settings, indent=2) + "\n")
         self.accelerator.wait_for_everyone()
 
     def _log(self, means: dict[str, float]) -> None:
@@ -393,6 +393,7 @@ def averaged_weights(run: TrainingRun) -> Iterator[nn.Module]:
         run.bare_model.train()
 
 
+_RECORD = "config.json"
 # Settings that may change when a run goes on: how long, and how often it reports.
 _FREE_SETTINGS = {
     "output",
@@ -415,23 +416,50 @@ def field_defaults(settings_class: Any) -> dict[str, Any]:
     return known
 
 
-def _check_shares(config: RunConfig, num_processes: int) -> None:
-    shares = num_processes * config.accumulation_steps
-    if config.batch_size % shares:
+def processes() -> PartialState:
+    """The processes that train together; started here, if they are not yet."""
+    # Accelerate itself asks the environment for this only when its accelerator starts them.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def check_run(
+    config: RunConfig, details: dict[str, Any] | None = None, defaults: dict[str, Any] | None = None
+) -> None:
+    """Check what a `TrainingRun` of these arguments needs, before data and models are opened.
+
+    Raises:
+        ValueError: as `TrainingRun`.
+    """
+    check_share("batch_size", config.batch_size, config)
+    _check_tracker(config.tracker)
+    path = Path(config.output) / _RECORD
+    if path.exists():
+        known = json.loads(json.dumps({**field_defaults(RunConfig), **(defaults or {})}))
+        _check_same_run(known | json.loads(path.read_text()), _recorded(config, details), path)
+
+
+def check_share(name: str, rows: int, config: RunConfig) -> None:
+    """Raise `ValueError` unless the rows divide among the processes and their parts of a step."""
+    shares = processes().num_processes * config.accumulation_steps
+    if rows % shares:
         raise ValueError(
-            f"batch_size must be a multiple of processes times accumulation_steps ({shares}), "
-            f"got {config.batch_size}"
+            f"{name} must be a multiple of processes times accumulation_steps ({shares}), "
+            f"got {rows}"
         )
 
 
-def _check_tracker(tracker: str | None) -> str | None:
+def _recorded(config: RunConfig, details: dict[str, Any] | None) -> dict[str, Any]:
+    """All settings of a run as `config.json` gives them back: tuples are lists."""
+    return json.loads(json.dumps({**asdict(config), **(details or {})}))
+
+
+def _check_tracker(tracker: str | None) -> None:
     available = [str(kind) for kind in get_available_trackers()]
     if tracker is not None and tracker not in available:
         raise ValueError(
             f"tracker {tracker!r} is not installed or unknown; here there are: "
             f"{', '.join(available) or 'none'}"
         )
-    return tracker
 
 
 def _check_same_run(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:

@@ -31,7 +31,14 @@ from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED, cap
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.model_arguments import check_model_arguments
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+from videorfsplat.training.optimizers import make_optimizers
+from videorfsplat.training.run import (
+    RunConfig,
+    StepRandomness,
+    TrainingRun,
+    averaged_weights,
+    check_run,
+)
 
 MINI_TEXT_ENCODER: dict[str, Any] = {
     "d_model": 256,
@@ -140,7 +147,12 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
 
     Returns:
         The folder with `tokenizer` and `text_encoder`, `<output>/model`.
+
+    Raises:
+        ValueError: as `TrainingRun`, before captions are read.
     """
+    details = {k: v for k, v in vars(settings).items() if k != "run"}
+    check_run(settings.run, details)
     lines = Path(settings.captions).read_text().splitlines()
     said = [tuple(json.loads(line)) for line in lines]
     labels = torch.tensor([_labels(mentions) for _, mentions in said])
@@ -153,9 +165,8 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
     torch.manual_seed(settings.run.seed)
     config = T5Config(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, **settings.model)
     model = _ReadingEncoder(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.run.learning_rate, fused=True)
-    details = {k: v for k, v in vars(settings).items() if k != "run"}
-    run = TrainingRun(settings.run, model, [optimizer], details)
+    optimizers = make_optimizers("adamw", model, settings.run)
+    run = TrainingRun(settings.run, model, optimizers, details)
     ids, masks = tokens["input_ids"], tokens["attention_mask"]
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:

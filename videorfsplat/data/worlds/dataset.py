@@ -6,10 +6,11 @@ import multiprocessing
 import os
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,26 +130,25 @@ def write_worlds(
     one is complete and a killed run is continued by calling again.
 
     Raises:
-        ValueError: if a number is out of range, or the range of seeds crosses from training into
-            held-out seeds.
+        ValueError: if a number is out of range, the range of seeds crosses from training into
+            held-out seeds, or the folder has shards of other scenes than these: of other views,
+            sizes or numbers of captions, or of some of the seeds of a new shard but not all.
     """
     _check_writing(first_seed, num_scenes, processes, scenes_per_shard, captions_per_scene)
-    target = Path(folder)
+    target, end = Path(folder), first_seed + num_scenes
+    asked = []
+    for start in range(first_seed, end, scenes_per_shard):
+        seeds = range(start, min(start + scenes_per_shard, end))
+        path = target / f"worlds-{start:010d}-{len(seeds)}.safetensors"
+        asked.append(_Shard(path, seeds, num_views, size, extra_views, captions_per_scene))
+    missing = _missing_shards(target, asked)
     target.mkdir(parents=True, exist_ok=True)
-    jobs = []
-    for start in range(first_seed, first_seed + num_scenes, scenes_per_shard):
-        count = min(scenes_per_shard, first_seed + num_scenes - start)
-        path = target / f"worlds-{start:010d}-{count}.safetensors"
-        if not path.exists():
-            jobs.append(
-                _ShardJob(path, start, count, num_views, size, extra_views, captions_per_scene)
-            )
     started = time.perf_counter()
-    written = 0
-    for count in _run_jobs(jobs, processes):
+    written, total = 0, sum(len(shard.seeds) for shard in missing)
+    for count in _write_shards(missing, processes):
         written += count
         rate = written / (time.perf_counter() - started)
-        logger.info("%d of %d scenes, %.1f per second", written, sum(j.count for j in jobs), rate)
+        logger.info("%d of %d scenes, %.1f per second", written, total, rate)
     return written
 
 
@@ -169,41 +169,94 @@ def _check_writing(
 
 
 @dataclass(frozen=True)
-class _ShardJob:
+class _Shard:
+    """What a shard holds, or is to hold."""
+
     path: Path
-    first_seed: int
-    count: int
+    seeds: range
     num_views: int
     size: int
     extra_views: int
     captions_per_scene: int
 
 
-def _run_jobs(jobs: list[_ShardJob], processes: int):
+# Fields in which all shards of a data set are alike.
+_SHAPE = ("num_views", "size", "extra_views")
+
+
+def _read_shard(path: Path) -> _Shard:
+    """What a finished shard holds: by its header, its seeds and its first record."""
+    records = path.with_suffix(".jsonl")
+    if not records.exists():
+        raise ValueError(f"{path.name} has no {records.name} beside it")
+    with records.open("rb") as lines:
+        captions = json.loads(lines.readline())["captions"]
+    with safe_open(path, framework="np") as file:
+        seeds = file.get_tensor("seeds").tolist()
+        _, num_views, _, _, size = file.get_slice("frames").get_shape()
+        has_novel = "novel_frames" in list(file.keys())
+        extra_views = file.get_slice("novel_frames").get_shape()[1] if has_novel else 0
+    return _Shard(path, range(seeds[0], seeds[-1] + 1), num_views, size, extra_views, len(captions))
+
+
+def _missing_shards(folder: Path, asked: list[_Shard]) -> list[_Shard]:
+    """Those of the shards asked for, all of one kind, that a folder does not have."""
+    found = [_read_shard(path) for path in sorted(folder.glob("worlds-*.safetensors"))]
+    for shard in found:
+        unlike = _unlike(shard, asked[0], (*_SHAPE, "captions_per_scene"))
+        if unlike:
+            raise ValueError(
+                f"{shard.path} differs from what is asked for ({unlike}): write to another folder"
+            )
+    finished = {shard.seeds for shard in found}
+    missing = [shard for shard in asked if shard.seeds not in finished]
+    free = max((shard.seeds.stop for shard in found), default=0)
+    _check_seeds([*found, *missing], f"write to another folder, or only scenes from seed {free} on")
+    return missing
+
+
+def _unlike(one: _Shard, two: _Shard, names: Sequence[str]) -> str:
+    """The fields of these names that differ, with both values."""
+    values = [(name, getattr(one, name), getattr(two, name)) for name in names]
+    return ", ".join(f"{name}: {a} and {b}" for name, a, b in values if a != b)
+
+
+def _check_seeds(shards: Sequence[_Shard], advice: str) -> None:
+    """Check that no scene is in two shards."""
+    for one, two in pairwise(sorted(shards, key=lambda shard: shard.seeds.start)):
+        if two.seeds.start < one.seeds.stop:
+            raise ValueError(
+                f"{one.path.parent}: {one.path.name} and {two.path.name} both have the scene of "
+                f"seed {two.seeds.start}: {advice}"
+            )
+
+
+def _write_shards(shards: list[_Shard], processes: int) -> Iterator[int]:
     """Scene counts of the shards, as they are finished."""
-    if processes == 1 or len(jobs) <= 1:
-        yield from map(_write_shard, jobs)
+    if processes == 1 or len(shards) <= 1:
+        yield from map(_write_shard, shards)
         return
     # Forking a process that has started torch's threads can deadlock.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        yield from pool.map(_write_shard, jobs)
+        yield from pool.map(_write_shard, shards)
 
 
-def _write_shard(job: _ShardJob) -> int:
-    seeds = range(job.first_seed, job.first_seed + job.count)
-    scenes = [make_scene(seed, job.num_views, job.size, job.extra_views) for seed in seeds]
-    lines = [json.dumps(_record(scene, job.captions_per_scene)) for scene in scenes]
-    records = job.path.with_suffix(".jsonl")
+def _write_shard(shard: _Shard) -> int:
+    scenes = [
+        make_scene(seed, shard.num_views, shard.size, shard.extra_views) for seed in shard.seeds
+    ]
+    lines = [json.dumps(_record(scene, shard.captions_per_scene)) for scene in scenes]
+    records = shard.path.with_suffix(".jsonl")
     unfinished = records.with_suffix(".jsonl.partial")
     unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     unfinished.replace(records)
-    unfinished = job.path.with_suffix(".partial")
+    unfinished = shard.path.with_suffix(".partial")
     unfinished.write_bytes(save(_shard_tensors(scenes)))
-    unfinished.replace(job.path)
-    return job.count
+    unfinished.replace(shard.path)
+    return len(shard.seeds)
 
 
 def _shard_tensors(scenes: list[WorldScene]) -> dict[str, np.ndarray]:
@@ -239,6 +292,17 @@ def _record(scene: WorldScene, captions_per_scene: int) -> dict:
     }
 
 
+def _check_one_kind(shards: Sequence[_Shard]) -> None:
+    """Check that shards are one data set: alike in shape, no scene in two of them."""
+    advice = "move one of them to another folder"
+    for shard in shards[1:]:
+        unlike = _unlike(shards[0], shard, _SHAPE)
+        if unlike:
+            names = f"{shards[0].path.name} and {shard.path.name}"
+            raise ValueError(f"{shard.path.parent}: {names} differ ({unlike}): {advice}")
+    _check_seeds(shards, advice)
+
+
 class WorldsDataset:
     """The scenes of a folder that `write_worlds` filled, read by memory map; may be pickled.
 
@@ -246,7 +310,8 @@ class WorldsDataset:
         folder: with `worlds-*.safetensors` and their `.jsonl` files.
 
     Raises:
-        ValueError: if the folder holds no shard, or a shard has no records.
+        ValueError: if the folder holds no shard, a shard has no records, or two shards differ in
+            their views, sizes or extra views or have a scene in common.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -254,13 +319,18 @@ class WorldsDataset:
         self._paths = sorted(self.folder.glob("worlds-*.safetensors"))
         if not self._paths:
             raise ValueError(f"no worlds-*.safetensors in {self.folder}")
+        shards = [_read_shard(path) for path in self._paths]
+        _check_one_kind(shards)
+        self.num_views = shards[0].num_views
+        """V, views per scene."""
+        self.num_novel_views = shards[0].extra_views
+        """Additional views per scene; 0 if there are none."""
+        self.size = shards[0].size
+        """Pixels along each side of an image."""
         self._counts: list[int] = []
         self._record_ends: list[np.ndarray] = []
         for path in self._paths:
-            records = path.with_suffix(".jsonl")
-            if not records.exists():
-                raise ValueError(f"{path.name} has no {records.name} beside it")
-            lines = records.read_bytes().splitlines(keepends=True)
+            lines = path.with_suffix(".jsonl").read_bytes().splitlines(keepends=True)
             self._record_ends.append(np.cumsum([0, *(len(line) for line in lines)]))
             self._counts.append(len(lines))
         self._ends = np.cumsum(self._counts)
@@ -275,23 +345,6 @@ class WorldsDataset:
     @cached_property
     def _shards(self) -> list:
         return [safe_open(path, framework="pt") for path in self._paths]
-
-    @property
-    def num_views(self) -> int:
-        """V, views per scene."""
-        return self._shards[0].get_slice("frames").get_shape()[1]
-
-    @property
-    def num_novel_views(self) -> int:
-        """Additional views per scene; 0 if there are none."""
-        shard = self._shards[0]
-        has_novel = "novel_frames" in list(shard.keys())
-        return shard.get_slice("novel_frames").get_shape()[1] if has_novel else 0
-
-    @property
-    def size(self) -> int:
-        """Pixels along each side of an image."""
-        return self._shards[0].get_slice("frames").get_shape()[-1]
 
     def frames(self, index: int) -> UInt8[Tensor, "v 3 h w"]:
         """sRGB frames of one scene."""
