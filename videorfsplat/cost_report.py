@@ -48,12 +48,7 @@ _RUNTIME_BYTES = 1e9
 def full_size_report() -> dict[str, Any]:
     """Operations, peak memory and seconds of one scene at full size, at default settings."""
     num_inference_steps = GenerationSettings.num_inference_steps
-    scales = GuidanceScales(
-        GenerationSettings.guidance_scale,
-        GenerationSettings.pose_guidance_scale,
-        GenerationSettings.camera_guidance_scale,
-    )
-    branches = len(plan_branches(scales).branches)
+    branches = len(plan_branches(GuidanceScales.of(GenerationSettings)).branches)
     stages, weights = _count(branches)
     bytes_of = {name: 2 * count for name, count in weights.items()}
     step = stages["denoise"]

@@ -18,7 +18,7 @@ from videorfsplat.memory_settings import MemorySettings
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.rendering.rasterization import rasterize
-from videorfsplat.run_record import StageClock, library_versions, peak_memory_mb
+from videorfsplat.run_record import StageClock, library_versions, merge_seconds, peak_memory_mb
 from videorfsplat.scene import Scene
 
 # Middle and last blocks of two streams share one code, in several batch sizes each: branches of
@@ -122,9 +122,9 @@ def stream_scene(
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
     clock = StageClock()
-    cameras = _given_cameras(pipeline, settings)
+    cameras, scales = _given_cameras(pipeline, settings), GuidanceScales.of(settings)
     text = pipeline.encode_prompt(
-        settings.prompt, do_classifier_free_guidance=_scales(settings).needs_negative_text
+        settings.prompt, do_classifier_free_guidance=scales.needs_negative_text
     )
     clock.lap("text")
     output = VideoRFSplatPipelineOutput()
@@ -133,7 +133,7 @@ def stream_scene(
         pose_offset=settings.pose_offset,
         cameras=cameras,
         generator=torch.Generator().manual_seed(settings.seed),
-        **vars(_scales(settings)),
+        **vars(scales),
         **text._asdict(),
     ):
         if isinstance(item, DenoisingStep):
@@ -178,15 +178,7 @@ def time_scene(
     with tempfile.TemporaryDirectory() as folder:
         save_ply(scene.gaussians, Path(folder) / "scene.ply")
     clock.lap("save")
-    stages = scene.record["seconds"] | {"save": clock.seconds()["save"]}
-    total = sum(seconds for stage, seconds in stages.items() if stage != "total")
-    return scene, stages | {"total": round(total, 3)}
-
-
-def _scales(settings: GenerationSettings) -> GuidanceScales:
-    return GuidanceScales(
-        settings.guidance_scale, settings.pose_guidance_scale, settings.camera_guidance_scale
-    )
+    return scene, merge_seconds(scene.record["seconds"], clock.seconds())
 
 
 def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Cameras | None:

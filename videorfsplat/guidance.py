@@ -13,12 +13,14 @@ the text: v = v(ε, c) + s_R [v(x_R, c) - v(ε, c)].
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from videorfsplat.generation_settings import GenerationSettings
 
 
 class Branch(NamedTuple):
@@ -47,6 +49,11 @@ class GuidanceScales:
         for name, scale in vars(self).items():
             if not (math.isfinite(scale) and scale >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {scale}")
+
+    @classmethod
+    def of(cls, settings: GenerationSettings | type[GenerationSettings]) -> "GuidanceScales":
+        """Those that a generation is asked for; of the class, the default ones."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
     @property
     def needs_negative_text(self) -> bool:

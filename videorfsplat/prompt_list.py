@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from videorfsplat.formats.files import read_lines
 from videorfsplat.generation_settings import GenerationSettings
 
 LOG_NAME = "scenes.jsonl"
@@ -33,16 +34,15 @@ def read_prompts(path: str | Path, base: GenerationSettings) -> list[GenerationS
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: naming the line and what is wrong with it; if there is no prompt.
+        ValueError: naming the line and what is wrong with it; if there is no prompt, or no text.
     """
     path = Path(path)
     settings = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                settings.append(_settings(line.strip(), path.suffix == ".jsonl", base))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+    for number, line in read_lines(path):
+        try:
+            settings.append(_settings(line, path.suffix == ".jsonl", base))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
     if not settings:
         raise ValueError(f"{path}: no prompts")
     return settings

@@ -33,6 +33,14 @@ class StageClock:
         return rounded | {"total": round(sum(self._seconds.values()), 3)}
 
 
+def merge_seconds(*parts: dict[str, float]) -> dict[str, float]:
+    """Stages of all parts in the order in which they run, and one total."""
+    stages = {k: v for part in parts for k, v in part.items() if k != "total"}
+    order = ("load", "text", "denoise", "decode", "render", "preview", "save")
+    ordered = {stage: stages[stage] for stage in order if stage in stages}
+    return ordered | {"total": round(sum(stages.values()), 3)}
+
+
 def peak_memory_mb() -> float:
     """The most memory this process ever held (MB of 2²⁰ bytes), without that of a GPU."""
     status = Path("/proc/self/status")

@@ -56,8 +56,10 @@ def test_settings_refuse_paths_that_do_not_fit(settings, tmp_path):
         paths = {name: tmp_path / "file" / "in" / "it"}
         with pytest.raises(ValueError, match="file is a file, expected a folder"):
             dataclasses.replace(settings, **paths)
-    with pytest.raises(ValueError, match="is a file, expected a folder"):
-        dataclasses.replace(settings, figures=tmp_path / "file")
+    for name in ("output", "figures"):
+        paths = {name: tmp_path / "file"}
+        with pytest.raises(ValueError, match="is a file, expected a folder"):
+            dataclasses.replace(settings, **paths)
     with pytest.raises(ValueError, match="pose_offset must lie between"):
         Sampling(pose_offset=2.0)
 

@@ -12,7 +12,7 @@ from videorfsplat.generation_settings import GenerationSettings, find_model
 from videorfsplat.memory_settings import DTYPES, OFFLOADS, MemorySettings
 from videorfsplat.prompt_list import PromptList, read_prompts
 from videorfsplat.rendering.kernel_compilation import start_compiling
-from videorfsplat.run_record import StageClock, peak_memory_mb
+from videorfsplat.run_record import StageClock, merge_seconds, peak_memory_mb
 
 if TYPE_CHECKING:
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -172,7 +172,7 @@ def _make_scene(
         gaussians = scene.gaussians.to(pipeline.device)
         film = render_frames(gaussians, preview_cameras(scene.cameras))
         clock.lap("preview")
-    stages = _merge_seconds(scene.record["seconds"], clock.seconds())
+    stages = merge_seconds(scene.record["seconds"], clock.seconds())
     record = scene.record | {"seconds": stages, "peak_memory_mb": peak_memory_mb()}
     replace(scene, record=record).save(folder)
     if film is not None:
@@ -184,20 +184,12 @@ def _make_scene(
     return {
         "scene": str(folder),
         "num_gaussians": len(scene.gaussians),
-        "seconds": _merge_seconds(scene.record["seconds"], clock.seconds()),
+        "seconds": merge_seconds(scene.record["seconds"], clock.seconds()),
         "peak_memory_mb": peak_memory_mb(),
         "seed": settings.seed,
         "settings": record["settings"],
         "cameras_residual": record["cameras_residual"],
     }
-
-
-def _merge_seconds(*parts: dict[str, float]) -> dict[str, float]:
-    """Stages of all parts in the order in which they run, and one total."""
-    stages = {k: v for part in parts for k, v in part.items() if k != "total"}
-    order = ("load", "text", "denoise", "decode", "render", "preview", "save")
-    ordered = {stage: stages[stage] for stage in order if stage in stages}
-    return ordered | {"total": round(sum(stages.values()), 3)}
 
 
 def _describe(report: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from videorfsplat.evaluation.ablation_axes import Axis
 from videorfsplat.evaluation.bootstrap import Figure
-from videorfsplat.evaluation.measurements import write_text
 from videorfsplat.evaluation.source import Source, short_commit
+from videorfsplat.formats.files import write_file
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.view_colors import VIEW_COLORS
 
@@ -128,7 +128,8 @@ def write_tables(
         "scenes are drawn twice, are corrected for it and may leave out the value. * differs from "
         "the default, paired by prompt."
     )
-    write_text(path, "\n\n".join(["# Ablation", given, note, *parts]) + "\n")
+    text = "\n\n".join(["# Ablation", given, note, *parts])
+    write_file(path, f"{text}\n".encode())
 
 
 def _cell(point: Mapping[str, Any], name: str) -> str:

@@ -2,14 +2,15 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
+
+from videorfsplat.formats.files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def check_origin(folder: Path, origin: dict[str, Any]) -> None:
                 "choose another output"
             )
         return
-    write_text(path, json.dumps(origin, indent=2) + "\n")
+    write_file(path, (json.dumps(origin, indent=2) + "\n").encode())
 
 
 class Measurements:
@@ -63,7 +64,6 @@ class Measurements:
         for done, index in enumerate(missing, 1):
             record, features = measure(index)
             if features:
-                self._feature_path(index).parent.mkdir(exist_ok=True)
                 save_tensors(self._feature_path(index), features)
             self._append({"index": index, **record})
             if done % _REPORTED_EVERY == 0 or done == len(missing):
@@ -87,7 +87,7 @@ class Measurements:
         # A line without its end was being written when a run was killed.
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):
-            write_text(self._path, "".join(whole))
+            write_file(self._path, "".join(whole).encode())
         records = [json.loads(line) for line in whole]
         return {record["index"]: record for record in records}
 
@@ -102,15 +102,5 @@ def save_tensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write a safetensors file so that a kill leaves none rather than half."""
-    unfinished = path.with_suffix(".partial")
     on_cpu = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    save_file(on_cpu, unfinished, metadata=metadata)
-    os.replace(unfinished, path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, its folder made if needed; a kill leaves the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.partial")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_file(path, save(on_cpu, metadata))

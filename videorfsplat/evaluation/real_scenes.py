@@ -16,7 +16,6 @@ from videorfsplat.evaluation.prompts import held_out_prompts, reference_seed, wo
 NOVEL_VIEWS = 4
 # Shards of one size at fixed seeds: asking for more scenes adds shards and leaves the others.
 _SCENES_PER_SHARD = 16
-_OF_THE_MODEL = ("model", "dtype", "compile")
 
 
 def prompted_worlds(evaluation: Evaluation, count: int) -> WorldsDataset:
@@ -71,7 +70,8 @@ def reference_features(
         return {}, evaluation.view_features("real", frames)
 
     # Neither the model nor how it computes has a part in these.
-    origin = {k: v for k, v in _origin(evaluation).items() if k not in _OF_THE_MODEL}
+    decisive = ("probe", "seed", "views", "size")
+    origin = {name: _origin(evaluation)[name] for name in decisive}
     measured = Measurements(evaluation.output / "measured" / "reference", origin)
     measured.complete(range(len(indices)), measure)
     return measured.features(f"{name}_real", range(len(indices)))

@@ -6,11 +6,11 @@ from typing import Any
 
 from videorfsplat.evaluation.bars import check_bars
 from videorfsplat.evaluation.evaluation import Evaluation, load_evaluation
-from videorfsplat.evaluation.measurements import write_text
 from videorfsplat.evaluation.metrics_file import add_to_metrics
 from videorfsplat.evaluation.model_card import HISTORY_NAME, write_model_card
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.suites import SuiteResult, run_suite
+from videorfsplat.formats.files import write_file
 from videorfsplat.run_record import library_versions
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def run_evaluation(settings: EvaluationSettings) -> dict[str, Any]:
         report = _report(evaluation, results)
         # A later suite may fail after hours.
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-        write_text(settings.output / "report.json", text + "\n")
+        write_file(settings.output / "report.json", f"{text}\n".encode())
     if settings.metrics is not None:
         add_to_metrics(settings.metrics, report)
         if (settings.metrics.parent / HISTORY_NAME).exists():

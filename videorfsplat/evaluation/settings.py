@@ -9,7 +9,7 @@ from typing import Any
 
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.model_card import HISTORY_NAME, model_card
-from videorfsplat.formats.files import check_can_write
+from videorfsplat.formats.files import check_can_write, read_lines
 from videorfsplat.generation_settings import GenerationSettings
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
@@ -165,13 +165,7 @@ def read_prompt_lines(path: Path) -> list[str]:
         ValueError: naming the file and what to do, if it holds no prompt or is no text.
     """
     _check_exists(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is no text in UTF-8 ({error}); save it as such or choose another prompt file"
-        ) from error
-    prompts = [line.strip() for line in lines if line.strip()]
+    prompts = [line for _, line in read_lines(path)]
     if not prompts:
         raise ValueError(f"{path} holds no prompt; write one a line or choose another prompt file")
     return prompts

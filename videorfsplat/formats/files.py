@@ -1,5 +1,5 @@
 """Writing files so that a failure leaves the old file, or none; folders that can take them; reading
-JSON objects."""
+texts and JSON objects."""
 
 import json
 import os
@@ -38,6 +38,22 @@ def check_can_write(folder: Path) -> None:
         raise ValueError(f"{existing} is a file, expected a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ValueError(f"{existing}: no permission to write there")
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text that are not empty, stripped, with their numbers from 1.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no text in UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error}); save it as such or choose another file"
+        ) from error
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

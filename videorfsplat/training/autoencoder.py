@@ -22,6 +22,7 @@ from videorfsplat.training.run import (
     TrainingRun,
     averaged_weights,
     check_run,
+    field_values,
 )
 from videorfsplat.training.sheets import save_sheet
 
@@ -86,7 +87,7 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
     Raises:
         ValueError: if the crop is larger than the frames, or no multiple of the compression.
     """
-    check_run(settings.run, _details(settings))
+    check_run(settings.run, field_values(settings))
     dataset = WorldsDataset(settings.data)
     torch.manual_seed(settings.run.seed)
     vae = _initial_autoencoder(settings)
@@ -98,7 +99,7 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
     vae.encoder.requires_grad_(settings.train_encoder)
     model = _Reconstruction(vae)
     optimizers = make_optimizers(settings.optimizer, vae, settings.run, convolutions=True)
-    run = TrainingRun(settings.run, model, optimizers, _details(settings))
+    run = TrainingRun(settings.run, model, optimizers, field_values(settings))
     perceptual = PerceptualLoss().to(run.accelerator.device)
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
@@ -125,10 +126,6 @@ def _initial_autoencoder(settings: AutoencoderTraining) -> AutoencoderKLMochi:
     if settings.init is not None:
         return AutoencoderKLMochi.from_pretrained(settings.init, torch_dtype=torch.float32)
     return AutoencoderKLMochi(**settings.model)
-
-
-def _details(settings: AutoencoderTraining) -> dict[str, Any]:
-    return {k: v for k, v in vars(settings).items() if k != "run"}
 
 
 def _crops(

@@ -31,6 +31,7 @@ from videorfsplat.training.run import (
     averaged_weights,
     check_run,
     field_defaults,
+    field_values,
 )
 from videorfsplat.training.sheets import save_sheet
 
@@ -148,10 +149,9 @@ def train_decoder(settings: DecoderTraining) -> Path:
 
 def _recorded(settings: DecoderTraining) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings for the record of a run, and what they are where an older record lacks them."""
-    values = {k: v for k, v in vars(settings).items() if k not in ("run", "sampling")}
     defaults = field_defaults(DecoderTraining) | field_defaults(ViewSampling)
     defaults["optimizer"] = "adamw"  # the only one there was before it could be chosen
-    return values | vars(settings.sampling), defaults
+    return field_values(settings), defaults
 
 
 def _initial_decoder(settings: DecoderTraining, vae: AutoencoderKLMochi) -> GaussianDecoder:

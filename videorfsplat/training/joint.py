@@ -45,6 +45,7 @@ from videorfsplat.training.run import (
     check_run,
     check_share,
     field_defaults,
+    field_values,
 )
 from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_manifest
 
@@ -209,9 +210,7 @@ def _check_settings(settings: JointTraining) -> None:
 
 def _recorded(settings: JointTraining) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings for the record of a run, and what they are where an older record lacks them."""
-    values = {k: v for k, v in vars(settings).items() if k not in ("run", "times")}
-    defaults = field_defaults(JointTraining) | field_defaults(TimeDistribution)
-    return values | vars(settings.times), defaults
+    return field_values(settings), field_defaults(JointTraining) | field_defaults(TimeDistribution)
 
 
 def _open_data(settings: JointTraining) -> tuple[JointScenes, _Text, AutoencoderKLMochi]:

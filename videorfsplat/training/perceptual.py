@@ -12,8 +12,7 @@ from videorfsplat.training.precision import low_precision
 class PerceptualLoss(nn.Module):
     """Mean squared distance of unit feature vectors at strides 2 to 8.
 
-    The network's weights stay fixed.
-    Later stages see too little of a small image and are left out.
+    The network's weights stay fixed. Later stages see too little of a small image and are left out.
     """
 
     def __init__(self, num_blocks: int = 5) -> None:

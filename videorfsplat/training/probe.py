@@ -27,6 +27,7 @@ from videorfsplat.training.run import (
     TrainingRun,
     averaged_weights,
     check_run,
+    field_values,
 )
 
 COUNTED = ("secondary", "secondary_color")
@@ -78,7 +79,7 @@ def train_probe(settings: ProbeTraining) -> Path:
     Raises:
         ValueError: if the scenes have fewer views than asked for, or a share is not in [0, 1].
     """
-    details = {k: v for k, v in vars(settings).items() if k != "run"}
+    details = field_values(settings)
     check_run(settings.run, details)
     dataset = WorldsDataset(settings.data)
     if not 1 <= settings.num_views <= dataset.num_views:

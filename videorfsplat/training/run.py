@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
+from videorfsplat.formats.files import write_file
 from videorfsplat.training.precision import resolve_precision
 
 logger = logging.getLogger(__name__)
@@ -353,12 +354,12 @@ class TrainingRun:
             # A line without its end was being written when the run was killed.
             lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
             kept = [line for line in lines if json.loads(line)["step"] <= step]
-            _replace_text(path, "".join(kept))
+            write_file(path, "".join(kept).encode())
 
     def _record_config(self, settings: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _replace_text(self.folder / _RECORD, json.dumps(settings, indent=2) + "\n")
+            text = json.dumps(settings, indent=2)
+            write_file(self.folder / _RECORD, f"{text}\n".encode())
         self.accelerator.wait_for_everyone()
 
     def _log(self, means: dict[str, float]) -> None:
@@ -370,13 +371,6 @@ class TrainingRun:
             file.write(json.dumps(line) + "\n")
         logger.info("%s", json.dumps(line))
         self.accelerator.log(means, step=self.step)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves either the old content or the new."""
-    unfinished = path.with_name(f"{path.name}.partial")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)
 
 
 @contextmanager
@@ -414,6 +408,15 @@ def field_defaults(settings_class: Any) -> dict[str, Any]:
         if value is not MISSING and not is_dataclass(value):
             known[field.name] = value
     return known
+
+
+def field_values(settings: Any) -> dict[str, Any]:
+    """Values of a training's settings but for `run`; of settings among them, the values."""
+    values = {}
+    for name, value in vars(settings).items():
+        if name != "run":
+            values |= vars(value) if is_dataclass(value) else {name: value}
+    return values
 
 
 def processes() -> PartialState:

@@ -38,6 +38,7 @@ from videorfsplat.training.run import (
     TrainingRun,
     averaged_weights,
     check_run,
+    field_values,
 )
 
 MINI_TEXT_ENCODER: dict[str, Any] = {
@@ -151,7 +152,7 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
     Raises:
         ValueError: as `TrainingRun`, before captions are read.
     """
-    details = {k: v for k, v in vars(settings).items() if k != "run"}
+    details = field_values(settings)
     check_run(settings.run, details)
     lines = Path(settings.captions).read_text().splitlines()
     said = [tuple(json.loads(line)) for line in lines]

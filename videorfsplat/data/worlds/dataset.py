@@ -27,6 +27,7 @@ from videorfsplat.data.worlds import tracer
 from videorfsplat.data.worlds.appearance import trace_inputs
 from videorfsplat.data.worlds.grammar import World, sample_world
 from videorfsplat.data.worlds.motions import view_times
+from videorfsplat.formats.files import write_file
 from videorfsplat.view_colors import VIEW_COLORS
 
 logger = logging.getLogger(__name__)
@@ -249,13 +250,10 @@ def _write_shard(shard: _Shard) -> int:
         make_scene(seed, shard.num_views, shard.size, shard.extra_views) for seed in shard.seeds
     ]
     lines = [json.dumps(_record(scene, shard.captions_per_scene)) for scene in scenes]
-    records = shard.path.with_suffix(".jsonl")
-    unfinished = records.with_suffix(".jsonl.partial")
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(records)
-    unfinished = shard.path.with_suffix(".partial")
-    unfinished.write_bytes(save(_shard_tensors(scenes)))
-    unfinished.replace(shard.path)
+    text = "\n".join(lines)
+    write_file(shard.path.with_suffix(".jsonl"), f"{text}\n".encode())
+    # Last: a shard counts as finished as soon as it is there.
+    write_file(shard.path, save(_shard_tensors(scenes)))
     return len(shard.seeds)
 
 
