@@ -51,7 +51,7 @@ def build_page(events: PageEvents) -> gr.Blocks:
         gr.HTML(page_header(), apply_default_css=False)
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="ask", scale=0, min_width=0):
-                ask = ask_column()
+                ask = ask_column(events.host.has_few_step)
             with gr.Column(elem_id="stage", min_width=0), gr.Tabs():
                 with gr.Tab("Scene"):
                     scene = scene_tab(list(events.examples.values()))
@@ -104,6 +104,9 @@ def _wire_fields(
     ask.prompt.change(
         events.mark_words, ask.prompt, ask.unknown, trigger_mode="always_last", **AT_ONCE
     )
+    # Only by hand: a scene that is opened brings settings of its own.
+    scales = [*pair.variants[1:4], *pair.variants[5:8]]
+    ask.few_step.input(events.take_sampling, ask.few_step, [*ask.sampling, *scales], **AT_ONCE)
     for field in ask.schedule:
         field.change(events.draw_timetable, ask.schedule, ask.timetable, **TYPED)
     given = [ask.camera_source, ask.preset, ask.camera_file]
@@ -232,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     events = PageEvents(host, files, find_example_scenes(args.examples))
     if on_zero_gpu():
         host.pipeline()
+        if host.has_few_step:
+            host.run(host.few_step_pipeline)
     page = serve(events, args.examples, args.port)
     # Visitors start it as soon as their page is open; this is for when nobody comes.
     Timer(HEAD_START_SECONDS, host.start).start()

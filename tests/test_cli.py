@@ -16,7 +16,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from safetensors.torch import load_file
-from tiny import NUM_VIEWS, tiny_pipeline
+from tiny import NUM_VIEWS, save_tiny_few_step, tiny_pipeline
 
 from videorfsplat import generation_settings
 from videorfsplat.__main__ import COMMANDS, main
@@ -40,6 +40,7 @@ PROMPT = "a red house by the lake"
 def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline().save_pretrained(folder)
+    save_tiny_few_step(folder)
     return folder
 
 
@@ -335,12 +336,15 @@ def test_bench_reports_speed_and_stages(model, capsys):
     assert speedup["forward"] > 0
     generation = report["generation"]
     stages = {"text", "denoise", "decode", "render", "save", "total"}
-    for run in (generation, generation["euler"]):
+    for run in (generation, generation["euler"], generation["few_step"]):
         assert run["seconds"].keys() == stages
         assert min(run["seconds"].values()) >= 0
         assert run["seconds"]["denoise"] > 0
-    ratio = generation["euler"]["seconds"]["total"] / generation["seconds"]["total"]
-    assert generation["euler"]["times_default"] == pytest.approx(ratio, abs=0.01)
+    for name, steps in (("euler", 3), ("few_step", 2)):
+        other = generation[name]
+        assert other["num_inference_steps"] == steps
+        ratio = other["seconds"]["total"] / generation["seconds"]["total"]
+        assert other["times_default"] == pytest.approx(ratio, abs=0.01)
     assert "euler_steps must lie in" in check_refused(capsys, "bench", "--euler-steps", -1)
 
 

@@ -1,12 +1,18 @@
 """The real classes at toy size: 3 views of 48×32 pixels, random weights, no downloads."""
 
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
+from diffusers.loaders import Mochi1LoraLoaderMixin
+from peft import get_peft_model_state_dict
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
+from videorfsplat.few_step import FEW_STEP_FOLDER, FewStepSampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.training.lora import add_lora_everywhere
 
 NUM_VIEWS = 3
 HEIGHT, WIDTH = 32, 48
@@ -86,6 +92,19 @@ def tiny_pipeline(seed: int = 0) -> VideoRFSplatPipeline:
             _randomise_zeros(model)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def save_tiny_few_step(model_folder: Path, seed: int = 1) -> None:
+    """Give a saved toy model a few-step variant of two steps, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        transformer = tiny_transformer()
+        add_lora_everywhere(transformer, rank=2)
+        layers = get_peft_model_state_dict(transformer)
+        layers = {name: torch.randn_like(layer) * 0.1 for name, layer in layers.items()}
+    folder = model_folder / FEW_STEP_FOLDER
+    Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)
+    FewStepSampling(num_inference_steps=2, pose_offset=0.1).save(folder)
 
 
 def _randomise_zeros(model: torch.nn.Module) -> None:

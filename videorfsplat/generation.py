@@ -1,5 +1,6 @@
 """From settings to a recorded scene: what the command line and the page share."""
 
+import copy
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 
 from videorfsplat.camera_paths import load_camera_path
 from videorfsplat.cameras import Cameras
+from videorfsplat.few_step import few_step_folder
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation_settings import GenerationSettings, find_model
@@ -25,12 +27,17 @@ from videorfsplat.scene import Scene
 # guidance come and go with the step. torch's own limit, 8, would end the run.
 _KINDS_OF_BLOCKS = 64
 
+# Libraries agree on no exception for files that are damaged or do not fit.
+_LOADING_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
+
 
 def load_pipeline(
     model: str = "mini",
     device: str = "auto",
     memory: MemorySettings | None = None,
     lora: str | None = None,
+    *,
+    few_step: bool = False,
 ) -> VideoRFSplatPipeline:
     """Load a saved pipeline, in float32 unless told otherwise.
 
@@ -39,12 +46,19 @@ def load_pipeline(
         device: torch's name of it; "auto" is CUDA if there is one, else the CPU.
         memory: how weights are kept.
         lora: folder or hub id of LoRA weights for the image stream.
+        few_step: load the model's few-step variant, for `few_step_sampling(model).sampling()`.
 
     Raises:
         FileNotFoundError: if the model is missing.
-        ValueError: naming the model, if it is damaged, or the device, if it cannot be used.
+        ValueError: naming the model, if it is damaged or brings no such variant, or the device, if
+            it cannot be used.
     """
     source = find_model(model)
+    if few_step and lora is not None:
+        raise ValueError(
+            "a few-step variant belongs to the model as it is: leave out few_step or lora"
+        )
+    variant = few_step_folder(model) if few_step else None
     target = _choose_device(device)
     memory = memory or MemorySettings()
     if memory.offload == "model" and target.type == "cpu":
@@ -53,11 +67,45 @@ def load_pipeline(
         pipeline = VideoRFSplatPipeline.from_pretrained(source, dtype=getattr(torch, memory.dtype))
         if lora is not None:
             pipeline.load_lora_weights(lora, use_safetensors=True)
-    # The libraries below agree on no exception for files that are damaged or do not fit.
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"cannot load the model {model}: {reason}") from error
+        if variant is not None:
+            _become_few_step(pipeline, variant)
+    except _LOADING_ERRORS as error:
+        raise _cannot_load(f"the model {model}", error) from error
     return _arrange(pipeline, target, memory)
+
+
+def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSplatPipeline:
+    """The few-step variant of a loaded model, beside it: they share all but the transformer.
+
+    Args:
+        pipeline: as `load_pipeline` gave it; stays as it is.
+        model: its name.
+
+    Raises:
+        ValueError: if the model brings no few-step variant, or one that is damaged.
+    """
+    folder = few_step_folder(model)
+    parts = pipeline.components | {"transformer": copy.deepcopy(pipeline.transformer)}
+    variant = VideoRFSplatPipeline(**parts, base_schedule=pipeline.config["base_schedule"])
+    try:
+        _become_few_step(variant, folder)
+    except _LOADING_ERRORS as error:
+        raise _cannot_load(str(folder), error) from error
+    # Set by `set_progress_bar_config`, if that was called.
+    variant.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return variant
+
+
+def _become_few_step(pipeline: VideoRFSplatPipeline, folder: Path) -> None:
+    pipeline.load_lora_weights(str(folder), use_safetensors=True)
+    pipeline.fuse_lora(components=["transformer"])
+    pipeline.unload_lora_weights()
+    pipeline.set_solver("euler")
+
+
+def _cannot_load(what: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"cannot load {what}: {reason}")
 
 
 def _arrange(
@@ -114,7 +162,7 @@ def stream_scene(
     and `versions`.
 
     Args:
-        pipeline: the model that `settings.model` names.
+        pipeline: the model that `settings.model` names, or its few-step variant if they ask for it.
         settings: what to generate.
 
     Raises:

@@ -42,6 +42,9 @@ class GenerationSettings:
     """Name of a preset path or a `transforms.json` file; `None` generates the cameras."""
     model: str = "mini"
     """`mini`, the folder of a saved pipeline, or its id on the hub."""
+    few_step: bool = False
+    """Use the model's few-step variant, which is made for few steps and no guidance
+    (`few_step.FewStepSampling`)."""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "model"):
@@ -54,6 +57,8 @@ class GenerationSettings:
             )
         if self.trajectory is not None and not isinstance(self.trajectory, str):
             raise ValueError(f"trajectory must be a name or a file, got {self.trajectory!r:.40}")
+        if not isinstance(self.few_step, bool):
+            raise ValueError(f"few_step must be true or false, got {self.few_step!r}")
         self._check_whole("seed", 0, MAX_SEED)
         self._check_whole("num_inference_steps", 1, MAX_INFERENCE_STEPS)
         self._check_number("pose_offset")

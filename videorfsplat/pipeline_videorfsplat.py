@@ -29,7 +29,7 @@ from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
 from videorfsplat.schedules import Timetable, TimetableStep
-from videorfsplat.solvers import FlowSolver, scheduler_shift
+from videorfsplat.solvers import FlowSolver, make_scheduler, scheduler_shift
 
 logger = logging.getLogger(__name__)
 
@@ -371,6 +371,16 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             cameras[0].width,
             cameras[0].height,
         )
+
+    def set_solver(self, solver: str) -> None:
+        """Take both streams along the same times by another solver, as `make_scheduler` names it.
+
+        Raises:
+            ValueError: if there is no such solver.
+        """
+        for name in ("scheduler", "pose_scheduler"):
+            shift = scheduler_shift(getattr(self, name))
+            self.register_modules(**{name: make_scheduler(solver, shift)})
 
     def make_timetable(
         self, num_inference_steps: int, pose_offset: float = 0.2, *, given_cameras: bool = False

@@ -52,8 +52,12 @@ def _settings(line: str, is_json: bool, base: GenerationSettings) -> GenerationS
     if not is_json:
         return replace(base, prompt=line)
     values = json.loads(line)
-    if not isinstance(values, dict) or "prompt" not in values or "model" in values:
-        raise ValueError("expected a JSON object with prompt, and without model")
+    if (
+        not isinstance(values, dict)
+        or "prompt" not in values
+        or {"model", "few_step"} & set(values)
+    ):
+        raise ValueError("expected a JSON object with prompt, and without model and few_step")
     return GenerationSettings.from_dict(base.to_dict() | values)
 
 
@@ -126,7 +130,7 @@ class PromptList:
         # A scene that failed may be tried another way.
         made_with = self.made_with if "error" in line else line.get("made_with", self.made_with)
         others = [name for name, value in self.made_with.items() if made_with.get(name) != value]
-        if index >= len(self.settings) or line["settings"] != self.settings[index].to_dict():
+        if index >= len(self.settings) or not _is_asked(line["settings"], self.settings[index]):
             others.append("settings")
         if others:
             raise ValueError(
@@ -186,3 +190,11 @@ def _ends_with_newline(path: Path) -> bool:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         return size == 0 or (file.seek(-1, 2), file.read(1))[1] == b"\n"
+
+
+def _is_asked(recorded: dict[str, Any], asked: GenerationSettings) -> bool:
+    """Whether settings of a record, which may be older than some of their names, are those."""
+    try:
+        return GenerationSettings.from_dict(recorded) == asked
+    except ValueError:
+        return False

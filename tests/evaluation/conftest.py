@@ -1,11 +1,11 @@
-"""A toy model whose views are square, and a toy probe, saved as a user has them."""
+"""Toy models as a user has them: one with square views and a few-step variant, and a probe."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from tiny import tiny_pipeline
+from tiny import save_tiny_few_step, tiny_pipeline
 
 from videorfsplat.evaluation.evaluation import Evaluation, load_evaluation
 from videorfsplat.evaluation.settings import EvaluationSettings
@@ -25,6 +25,7 @@ def toy_models(tmp_path_factory: pytest.TempPathFactory) -> ToyModels:
     pipeline = tiny_pipeline()
     pipeline.transformer.register_to_config(sample_size=(4, 4))
     pipeline.save_pretrained(folder / "model")
+    save_tiny_few_step(folder / "model")
     torch.manual_seed(0)
     probe = AttributeProbe(**probe_attributes(), sample_size=32, num_blocks=3, width=16)
     probe.save_pretrained(folder / "probe")

@@ -90,6 +90,28 @@ def test_the_default_suites_report_and_go_on(words, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_the_few_step_variant_is_measured_by_its_own_sampling(words, tmp_path, capsys):
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    history = {"title": "A model", "summary": "", "stages": [], "limits": []}
+    (checkpoint / "history.json").write_text(json.dumps(history))
+    metrics = ["--metrics", str(checkpoint / "few_step" / "metrics.json")]
+    words = [*words, "--suite", "generation", "speed"]
+    report = run_json(capsys, [*words, "--few-step", *metrics])
+    sampling = report["suites"]["generation"]["sampling"]
+    assert (sampling["num_inference_steps"], sampling["guidance_scale"]) == (2, 1.0)
+    assert "--few-step" in report["command"]
+    assert "seconds_few_step" in report["metrics"]
+    assert "seconds_default" not in report["metrics"]
+    card = (checkpoint / "README.md").read_text()
+    assert "Nothing yet." in card
+    assert "| seconds_few_step |" in card.split("## Measured of the few-step variant")[1]
+    # Its weights are others than the model's.
+    plain = run_json(capsys, [*words, "--output", str(tmp_path / "plain"), "--suite", "speed"])
+    assert plain["weights"] != report["weights"]
+
+
+@pytest.mark.slow
 def test_given_cameras_and_paraphrases(words, capsys):
     report = run_json(capsys, [*words, "--suite", "given-cameras", "paraphrase"])
     errors = report["suites"]["given-cameras"]

@@ -150,6 +150,7 @@ def served(app, tmp_path_factory) -> Iterator[Site]:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     pipeline = tiny_pipeline()
     pipeline.save_pretrained(root / "model")
+    save_tiny_few_step(root / "model")
     write_example(pipeline, root / "made", root / "examples" / "house")
     events = PageEvents(
         ModelHost(str(root / "model"), "cpu"),

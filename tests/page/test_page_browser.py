@@ -68,6 +68,19 @@ def test_sliders_redraw_the_timetable(visit):
     assert path.get_attribute("points") != before
 
 
+def test_few_steps_take_the_settings_of_the_variant_and_give_them_back(visit):
+    visitor = visit()
+    few = visitor.page.get_by_label("Few steps", exact=True)
+    steps = visitor.page.locator("#settings").get_by_label("number input for Steps")
+    few.check()
+    expect(steps).to_have_value("2")
+    expect(visitor.timetable).to_have_attribute("aria-label", re.compile("of 2 steps"))
+    visitor.generate("a red house", steps=2)
+    expect(visitor.page.locator("#record")).to_contain_text("2, few-step variant")
+    few.uncheck()
+    expect(steps).to_have_value("12")
+
+
 def test_a_number_can_be_typed_key_by_key(visit):
     """With "-" alone, or nothing, a slider has no value for a moment."""
     visitor = visit()

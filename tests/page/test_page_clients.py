@@ -14,7 +14,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
-ENDPOINTS = {"/generate", "/compare", "/download", "/film", "/timetable", "/unknown_words"}
+ENDPOINTS = {"/generate", "/generate_few_step", "/compare"}
+ENDPOINTS |= {"/download", "/film", "/timetable", "/unknown_words"}
 
 
 def client_of(site: Any, folder: Path) -> Client:
@@ -50,6 +51,13 @@ def test_generates_and_converts(client):
     assert Path(spz).stat().st_size > 0
     film = client.predict(scene["name"], path="spiral", api_name="/film")
     assert Path(film).suffix == ".mp4"
+
+
+def test_generates_by_few_steps(client):
+    result = client.predict("a red house", seed=5, api_name="/generate_few_step")
+    settings = result["scene"]["record"]["settings"]
+    assert (settings["few_step"], settings["num_inference_steps"]) == (True, 2)
+    assert settings["guidance_scale"] == 1
 
 
 def test_compares(client):

@@ -69,6 +69,9 @@ def test_captions_are_written_with_what_they_state(tmp_path):
         _labels(mentions)
     write_captions(tmp_path / "again.jsonl", 3, 2, 3)
     assert (tmp_path / "again.jsonl").read_text().splitlines() == lines
+    write_captions(tmp_path / "prompts.txt", 3, 2, 3)
+    prompts = (tmp_path / "prompts.txt").read_text().splitlines()
+    assert prompts == [json.loads(line)[0] for line in lines]
 
 
 def some_mentions(**changed):

@@ -1,9 +1,9 @@
-"""A saved toy model, a scene that it made, and what the page does with them."""
+"""A saved toy model with a few-step variant, a scene that it made, and the page of it."""
 
 from pathlib import Path
 
 import pytest
-from tiny import tiny_pipeline
+from tiny import save_tiny_few_step, tiny_pipeline
 
 from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -22,6 +22,7 @@ def pipeline() -> VideoRFSplatPipeline:
 def model_folder(pipeline, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("page-model") / "tiny"
     pipeline.save_pretrained(folder)
+    save_tiny_few_step(folder)
     return folder
 
 

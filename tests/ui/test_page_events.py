@@ -20,7 +20,7 @@ from videorfsplat.ui.page_settings import Fields
 from videorfsplat.ui.page_values import SKIP, Activity, Result, Side
 from videorfsplat.ui.viewer_protocol import check_message
 
-FIELDS = Fields("a red house", 7, False, 2, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
+FIELDS = Fields("a red house", 7, False, False, 2, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
 
 
 def result_of(values: tuple[Any, ...]) -> tuple[Activity, Result]:
@@ -101,6 +101,19 @@ def test_a_comparison_runs_both_sides_with_one_seed(events):
     assert len(set(finished)) == 2
     assert "Left: step 1 of 2" in states[1][0]
     assert "Compared in" in states[-1][0]
+
+
+def test_few_steps_are_the_variants_own_and_leave_the_model_as_it_is(events):
+    sampling = [2, 0.1, 1.0, 1.0, 1.0]
+    assert list(events.take_sampling(True)) == [*sampling, *sampling[2:], *sampling[2:]]
+    assert events.take_sampling(False)[:5] == (12, 0.2, 5.0, 1.5, 1.5)
+    few = FIELDS._replace(few_step=True, **dict(zip(FIELDS._fields[4:9], sampling, strict=True)))
+    scenes = []
+    for fields in (few, few._replace(few_step=False), few):
+        *_, (_, result) = generated(events, fields)
+        assert ("2, few-step variant" in result.record) == fields.few_step
+        scenes.append((events.files.root / result.scene / "frames" / "000.png").read_bytes())
+    assert scenes[0] == scenes[2] != scenes[1]
 
 
 def test_fields_are_checked_one_by_one_before_the_line(events):

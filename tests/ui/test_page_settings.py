@@ -14,7 +14,7 @@ from videorfsplat.ui.page_settings import (
     with_variant,
 )
 
-FIELDS = Fields("a red house", 7, False, 12, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
+FIELDS = Fields("a red house", 7, False, False, 12, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
 
 
 def test_fields_become_settings_of_exact_types():
@@ -36,6 +36,12 @@ def test_the_form_can_be_filled_with_what_it_gave(seed, steps, pose_offset):
     fields = FIELDS._replace(seed=seed, num_inference_steps=steps, pose_offset=pose_offset)
     settings = settings_from_fields(fields, "mini")
     assert settings_from_fields(Fields(**field_values(settings)), "mini") == settings
+
+
+def test_few_steps_need_a_model_that_has_them(tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ValueError, match="has no few-step variant"):
+        settings_from_fields(FIELDS._replace(few_step=True), str(tmp_path))
 
 
 def test_presets_and_files_give_the_cameras():

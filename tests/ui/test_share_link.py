@@ -21,6 +21,7 @@ settings = st.builds(
     pose_guidance_scale=st.floats(1, 8),
     camera_guidance_scale=st.floats(1, 8),
     trajectory=st.sampled_from([None, *PRESETS]),
+    few_step=st.booleans(),
 )
 
 
@@ -54,6 +55,7 @@ def test_an_address_without_settings_has_none():
         ("num_inference_steps", "0", "num_inference_steps must be"),
         ("pose_offset", "1.5", "pose_offset must lie"),
         ("guidance_scale", "nan", "guidance_scale must be a finite number"),
+        ("few_step", "yes", "few_step must be True or False"),
         ("trajectory", "/etc/passwd", "trajectory must be one of"),
         ("prompt", " ", "prompt must not be empty"),
     ],

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from videorfsplat.commands import Command, table
+from videorfsplat.few_step import few_step_sampling, has_few_step
 from videorfsplat.generation_settings import (
     MAX_INFERENCE_STEPS,
     MINI_CHECKPOINT,
@@ -15,7 +16,7 @@ from videorfsplat.run_record import StageClock
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
-    "if the model is there."
+    "if the model is there, with its few-step variant if it has one."
 )
 _PROMPT = "a red house with two pine trees on a green meadow"
 
@@ -56,33 +57,38 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _time_generation(model: str, device: str, euler_steps: int) -> dict[str, Any]:
-    """A default generation, from a sentence to its .ply file, and the same by Euler's method."""
+    """A default generation, from a sentence to its .ply file; the same by the model's few-step
+    variant, and by Euler's method."""
     clock = StageClock()
-    from videorfsplat.generation import load_pipeline, time_scene
-    from videorfsplat.solvers import make_scheduler, scheduler_shift
+    from videorfsplat.generation import few_step_pipeline, load_pipeline, time_scene
 
     pipeline = load_pipeline(model, device)
     pipeline.set_progress_bar_config(disable=True)
     clock.lap("load")
     settings = GenerationSettings(_PROMPT, model=model)
     scene, seconds = time_scene(pipeline, settings)
-    report = {
+    report: dict[str, Any] = {
         "model": model,
         "num_inference_steps": settings.num_inference_steps,
         "load_seconds": clock.seconds()["load"],
         "seconds": seconds,
         "peak_memory_mb": scene.record["peak_memory_mb"],
     }
-    if euler_steps:
-        for name in ("scheduler", "pose_scheduler"):
-            shift = scheduler_shift(getattr(pipeline, name))
-            setattr(pipeline, name, make_scheduler("euler", shift))
-        _, seconds = time_scene(pipeline, replace(settings, num_inference_steps=euler_steps))
-        report["euler"] = {
-            "num_inference_steps": euler_steps,
-            "seconds": seconds,
-            "times_default": round(seconds["total"] / report["seconds"]["total"], 2),
+
+    def compare(name: str, pipeline: Any, settings: GenerationSettings) -> None:
+        _, other = time_scene(pipeline, settings)
+        report[name] = {
+            "num_inference_steps": settings.num_inference_steps,
+            "seconds": other,
+            "times_default": round(other["total"] / seconds["total"], 3),
         }
+
+    if has_few_step(model):
+        asked = replace(settings, **few_step_sampling(model).settings())
+        compare("few_step", few_step_pipeline(pipeline, model), asked)
+    if euler_steps:
+        pipeline.set_solver("euler")
+        compare("euler", pipeline, replace(settings, num_inference_steps=euler_steps))
     return report
 
 
@@ -97,10 +103,11 @@ def _describe(report: dict[str, Any]) -> str:
     if generation is not None:
         stages = {"load": generation["load_seconds"]} | generation["seconds"]
         rows["generation"] = ", ".join(f"{k} {v:.1f} s" for k, v in stages.items())
-        if euler := generation.get("euler"):
-            rows[f"by {euler['num_inference_steps']} Euler steps"] = (
-                f"{euler['seconds']['total']:.1f} s, {euler['times_default']:.1f}× the default"
-            )
+        for name, what in (("few_step", "few-step variant"), ("euler", "Euler's method")):
+            if other := generation.get(name):
+                rows[f"{what}, {other['num_inference_steps']} steps"] = (
+                    f"{other['seconds']['total']:.1f} s, {other['times_default']:.2g}× the default"
+                )
     return table(rows)
 
 

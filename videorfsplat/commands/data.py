@@ -57,7 +57,9 @@ def _run_worlds(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_captions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", required=True, type=Path, help=".jsonl file to write")
+    parser.add_argument(
+        "--output", required=True, type=Path, help=".jsonl file, or .txt for the captions alone"
+    )
     parser.add_argument("--worlds", type=int, default=100_000, help="default: 100000")
     parser.add_argument("--per-world", type=int, default=4, help="captions of each (default: 4)")
     parser.add_argument("--first-seed", type=int, default=0, help="of the worlds (default: 0)")
@@ -251,7 +253,8 @@ _COMMANDS = {
     ),
     "captions": Command(
         "videorfsplat data captions",
-        "Write captions of procedural worlds with what they state, as JSON lines.",
+        "Write captions of procedural worlds: with what they state, as JSON lines, for the text "
+        "encoder; or alone, one a line, as prompts.",
         _add_captions,
         _run_captions,
         table,

@@ -41,6 +41,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("seed", int, "of the worlds and the noise (default: 0)")
     option("batch-size", int, "scenes generated at once (default: 8)")
     option("model", str, "mini, the folder of a saved pipeline, or a hub id (default: mini)")
+    parser.add_argument(
+        "--few-step", action="store_true", help="measure the model's few-step variant"
+    )
     option("probe", Path, "folder of an attribute probe (default: the bundled one)")
     option("device", str, "torch device (default: auto)")
     parser.add_argument(

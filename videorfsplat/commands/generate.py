@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
+from videorfsplat.few_step import few_step_sampling
 from videorfsplat.generation_settings import GenerationSettings, find_model
 from videorfsplat.memory_settings import DTYPES, OFFLOADS, MemorySettings
 from videorfsplat.prompt_list import PromptList, read_prompts
@@ -46,7 +47,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
             name,
             dest=setting,
             type=kind,
-            default=default[setting],
             metavar=name.lstrip("-").split("-")[-1].upper(),
             help=text if default[setting] is None else f"{text} (default: {default[setting]})",
         )
@@ -59,6 +59,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--camera-guidance-scale", "camera_guidance_scale", float, "cameras → images; 1 is off")
     option("--trajectory", "trajectory", str, "a preset such as orbit_left, or a transforms.json")
     option("--model", "model", str, "mini, the folder of a saved pipeline, or a hub id")
+    parser.add_argument(
+        "--few-step",
+        action="store_true",
+        help="use the model's few-step variant, whose own steps, δ and guidance are then the "
+        "defaults: several times as fast",
+    )
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
     parser.add_argument("--no-video", action="store_true", help="write no preview.mp4")
     parser.add_argument(
@@ -88,11 +94,7 @@ def _memory(args: argparse.Namespace) -> MemorySettings:
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     if (args.prompt is None) == (args.prompts is None):
         raise ValueError("give either a prompt or --prompts FILE")
-    # Lines of a file bring their own prompts: this one only completes the settings.
-    values = {field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
-    if args.prompts is not None:
-        values["prompt"] = "-"
-    base = GenerationSettings(**values)
+    base = _settings(args)
     prompts = [base] if args.prompts is None else read_prompts(args.prompts, base)
     find_model(base.model)
     from videorfsplat.formats.files import check_can_write
@@ -109,11 +111,31 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     return _generate_one(base, args) if args.prompts is None else _generate_many(prompts, args)
 
 
-def _generate_one(settings: GenerationSettings, args: argparse.Namespace) -> dict[str, Any]:
-    clock = StageClock()
+def _settings(args: argparse.Namespace) -> GenerationSettings:
+    """What is asked for, completed by defaults; of the few-step variant they are its own."""
+    given = {field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.prompts is not None:
+        # Lines of a file bring their own prompts: this one only completes the settings.
+        given["prompt"] = "-"
+    if args.few_step:
+        given = few_step_sampling(given.get("model", GenerationSettings.model)).settings() | given
+    return GenerationSettings(**given)
+
+
+def _load(
+    settings: GenerationSettings, device: str, args: argparse.Namespace
+) -> "VideoRFSplatPipeline":
     from videorfsplat.generation import load_pipeline
 
-    pipeline = load_pipeline(settings.model, args.device, _memory(args), args.lora)
+    return load_pipeline(
+        settings.model, device, _memory(args), args.lora, few_step=settings.few_step
+    )
+
+
+def _generate_one(settings: GenerationSettings, args: argparse.Namespace) -> dict[str, Any]:
+    clock = StageClock()
+    pipeline = _load(settings, args.device, args)
     clock.lap("load")
     return _make_scene(pipeline, settings, args.output, args, clock)
 
@@ -123,11 +145,9 @@ def _generate_many(prompts: list[GenerationSettings], args: argparse.Namespace) 
     todo = PromptList(args.output, prompts, made_with)
     from accelerate import PartialState
 
-    from videorfsplat.generation import load_pipeline
-
     state = PartialState(cpu=args.device == "cpu")
     device = str(state.device) if args.device == "auto" else args.device
-    pipeline = load_pipeline(prompts[0].model, device, _memory(args), args.lora)
+    pipeline = _load(prompts[0], device, args)
     pipeline.set_progress_bar_config(disable=True)
 
     def generate(settings: GenerationSettings, folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _PARTS = {
     "text-encoder": "the text encoder and its tokenizer, on captions",
     "decoder": "the Gaussian decoder, on latents and cameras",
     "joint": "the transformer, on latents and cameras together",
+    "few-step": "a LoRA with which few steps do what the guided sampler does in many",
     "probe": "the attribute probe that evaluation reads views with",
 }
 # Module in `videorfsplat.training`, settings class and function.
@@ -28,6 +29,7 @@ _ENTRIES = {
     "text-encoder": ("text_encoder", "TextEncoderTraining", "train_text_encoder"),
     "decoder": ("decoder", "DecoderTraining", "train_decoder"),
     "joint": ("joint", "JointTraining", "train_joint"),
+    "few-step": ("few_step", "FewStepTraining", "train_few_step"),
     "probe": ("probe", "ProbeTraining", "train_probe"),
 }
 

@@ -23,6 +23,7 @@ BARS: dict[str, Bar] = {
     "cameras_fitted": Bar(0.95, is_least=True),
     "probe_fd_ratio": Bar(3.0, is_least=False),
     "seconds_default": Bar(10.0, is_least=False),
+    "seconds_few_step": Bar(5.0, is_least=False),
     "paraphrase_loss": Bar(5.0, is_least=False),
 }
 

@@ -120,7 +120,7 @@ def load_evaluation(settings: EvaluationSettings) -> Evaluation:
         ValueError: naming a model that is damaged, or whose views are not square.
     """
     memory = MemorySettings(compile=settings.compile)
-    pipeline = load_pipeline(settings.model, settings.device, memory)
+    pipeline = load_pipeline(settings.model, settings.device, memory, few_step=settings.few_step)
     pipeline.set_progress_bar_config(disable=True)
     evaluation = Evaluation(settings, pipeline, _load_probe(settings.probe, pipeline))
     # Before the weights are rounded, so that a model has one fingerprint in every dtype.

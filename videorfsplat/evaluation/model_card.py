@@ -6,6 +6,7 @@ from typing import Any
 from videorfsplat.evaluation.bars import BARS, is_met
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.source import short_commit
+from videorfsplat.few_step import FEW_STEP_FOLDER
 from videorfsplat.formats.files import read_json_object, write_file
 
 HISTORY_NAME = "history.json"
@@ -16,6 +17,14 @@ license: apache-2.0
 pipeline_tag: text-to-3d
 library_name: diffusers
 ---"""
+
+
+def checkpoints_of(metrics: Path) -> list[Path]:
+    """The checkpoints with a history whose card tells of a `metrics.json`: the one that it lies in,
+    or whose few-step variant it is of."""
+    folder = metrics.parent
+    candidates = [folder, folder.parent] if folder.name == FEW_STEP_FOLDER else [folder]
+    return [checkpoint for checkpoint in candidates if (checkpoint / HISTORY_NAME).exists()]
 
 
 def write_model_card(checkpoint: Path) -> Path:
@@ -33,7 +42,8 @@ def write_model_card(checkpoint: Path) -> Path:
 
 
 def model_card(checkpoint: Path) -> str:
-    """The card of a checkpoint from its `history.json` and, if there is one, `metrics.json`.
+    """The card of a checkpoint from its `history.json` and, where there is one, `metrics.json`, its
+    own and that of its few-step variant.
 
     The history has `title`, `summary`, `stages` (a list of objects with `part`, `what`, `data` and
     `training`) and `limits` (a list of sentences).
@@ -47,6 +57,8 @@ def model_card(checkpoint: Path) -> str:
     """
     path = checkpoint / HISTORY_NAME
     history, metrics = read_json_object(path), read_metrics(checkpoint / METRICS_NAME)
+    variant = read_metrics(checkpoint / FEW_STEP_FOLDER / METRICS_NAME)
+    few_step = ["## Measured of the few-step variant", _measured(variant)] if variant else []
     try:
         parts = [
             _FRONT_MATTER,
@@ -56,6 +68,7 @@ def model_card(checkpoint: Path) -> str:
             _table(("part", "what", "data", "training"), history["stages"]),
             "## Measured",
             _measured(metrics),
+            *few_step,
             "## Limits",
             "\n".join(f"- {limit}" for limit in history["limits"]),
         ]

@@ -7,7 +7,7 @@ from typing import Any
 from videorfsplat.evaluation.bars import check_bars
 from videorfsplat.evaluation.evaluation import Evaluation, load_evaluation
 from videorfsplat.evaluation.metrics_file import add_to_metrics
-from videorfsplat.evaluation.model_card import HISTORY_NAME, write_model_card
+from videorfsplat.evaluation.model_card import checkpoints_of, write_model_card
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.suites import SuiteResult, run_suite
 from videorfsplat.formats.files import write_file
@@ -40,8 +40,8 @@ def run_evaluation(settings: EvaluationSettings) -> dict[str, Any]:
         write_file(settings.output / "report.json", f"{text}\n".encode())
     if settings.metrics is not None:
         add_to_metrics(settings.metrics, report)
-        if (settings.metrics.parent / HISTORY_NAME).exists():
-            write_model_card(settings.metrics.parent)
+        for checkpoint in checkpoints_of(settings.metrics):
+            write_model_card(checkpoint)
     return report
 
 

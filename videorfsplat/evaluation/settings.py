@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.evaluation.metrics_file import read_metrics
-from videorfsplat.evaluation.model_card import HISTORY_NAME, model_card
+from videorfsplat.evaluation.model_card import checkpoints_of, model_card
+from videorfsplat.few_step import few_step_sampling
 from videorfsplat.formats.files import check_can_write, read_lines
 from videorfsplat.generation_settings import GenerationSettings
 
@@ -83,6 +84,8 @@ class EvaluationSettings:
     """Scenes generated at once; it does not change what is measured."""
     model: str = "mini"
     """`mini`, the folder of a saved pipeline, or its id on the hub."""
+    few_step: bool = False
+    """Measure the model's few-step variant, by its own sampling."""
     probe: Path = MINI_PROBE
     """Folder of a saved attribute probe."""
     device: str = "auto"
@@ -122,8 +125,17 @@ class EvaluationSettings:
                 read_prompt_lines(self.prompt_file)
             if self.real_images is not None:
                 _check_pictures(self.real_images)
+        if self.few_step:
+            few_step_sampling(self.model)
+            if "ablation" in self.suites:
+                raise ValueError("the ablation varies the model's own sampling: leave out few_step")
         if not (self.probe / "config.json").is_file():
             raise ValueError(f"{self.probe} holds no attribute probe: config.json is missing")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How scenes are sampled, where a suite does not vary it."""
+        return Sampling(**few_step_sampling(self.model).sampling()) if self.few_step else Sampling()
 
     @property
     def command(self) -> str:
@@ -132,6 +144,8 @@ class EvaluationSettings:
         if self.suites != DEFAULT_SUITES:
             words += ["--suite", *self.suites]
         words += ["--prompts", str(self.prompts), "--seed", str(self.seed), "--model", self.model]
+        if self.few_step:
+            words.append("--few-step")
         if self.probe != MINI_PROBE:
             words += ["--probe", str(self.probe)]
         if self.dtype != EvaluationSettings.dtype:
@@ -190,8 +204,8 @@ def _check_metrics(path: Path) -> None:
     """That figures can be added to the file, and the card beside it written."""
     try:
         read_metrics(path)
-        if (path.parent / HISTORY_NAME).exists():
-            model_card(path.parent)
+        for checkpoint in checkpoints_of(path):
+            model_card(checkpoint)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error}; mend or delete that file, or choose another metrics") from error
 

@@ -29,13 +29,19 @@ def save_model(run: TrainingRun, folder: Path) -> None:
     exported.save_pretrained(folder)
 
 
-def save_image_lora(run: TrainingRun, folder: Path) -> None:
-    """Save the LoRA layers alone, for a pipeline's `load_lora_weights`; called as `save_model`."""
+def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Save the LoRA layers alone, for a pipeline's `load_lora_weights`; called as `save_model`.
+
+    Args:
+        run: its model.
+        folder: to write.
+        dtype: of the file; that of the layers if absent.
+    """
     weights: dict[str, Any] = run.accelerator.get_state_dict(run.model)
     if run.accelerator.is_main_process:
         # Adapters are called "default" in the model, and nothing in files.
         layers: dict[str, Any] = {
-            name.replace(".default.", "."): weight
+            name.replace(".default.", "."): weight.to(dtype or weight.dtype)
             for name, weight in weights.items()
             if ".lora_" in name
         }

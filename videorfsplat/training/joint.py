@@ -23,7 +23,7 @@ from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.solvers import make_scheduler
 from videorfsplat.training.attention import training_attention
-from videorfsplat.training.export import save_image_lora, save_model
+from videorfsplat.training.export import save_lora, save_model
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss
 from videorfsplat.training.joint_batches import (
     CachedScenes,
@@ -170,7 +170,7 @@ def train_joint(settings: JointTraining) -> Path:
     folder = run.folder / "model"
     with averaged_weights(run):
         if settings.lora_rank:
-            save_image_lora(run, run.folder / "lora")
+            save_lora(run, run.folder / "lora")
         save_model(run, folder)
     return folder
 

@@ -1,8 +1,9 @@
-"""LoRA on the image stream, which keeps what it knows; all else is trained as it is."""
+"""LoRA: on the image stream, which keeps what it knows, or on all that a transformer is made of."""
 
 import torch
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
+from torch import nn
 
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 
@@ -35,4 +36,16 @@ def add_image_lora(model: VideoRFSplatTransformer3DModel, rank: int, targets: li
         part.requires_grad_(True)
     model.exchange_frequencies.requires_grad_(True)
     # Additions start in the precision of the weights that they add to, too coarse for small steps.
+    cast_training_params(model, torch.float32)
+
+
+def add_lora_everywhere(model: VideoRFSplatTransformer3DModel, rank: int) -> None:
+    """Freeze all weights, and give every linear layer a low-rank addition that is trained.
+
+    Args:
+        model: changed in place; what it computes is not, as additions start at zero.
+        rank: of the additions; their scale is 1.
+    """
+    layers = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
     cast_training_params(model, torch.float32)

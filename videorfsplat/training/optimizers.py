@@ -47,7 +47,8 @@ def make_optimizers(
     matrices = [p for p in trained if is_matrix(p)]
     others = [p for p in trained if not is_matrix(p)]
     muon = Muon(matrices, lr=run.learning_rate, weight_decay=run.weight_decay)
-    return [muon, _adamw(others, run.learning_rate, weight_decay=0.0)]
+    # Of a LoRA there is nothing but matrices.
+    return [muon, _adamw(others, run.learning_rate, weight_decay=0.0)] if others else [muon]
 
 
 def _adamw(

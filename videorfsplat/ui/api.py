@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
+from videorfsplat.few_step import few_step_sampling
 from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
@@ -100,19 +101,20 @@ class Endpoints:
             "camera_guidance_scale": camera_guidance_scale,
             "trajectory": trajectory,
         }
-        with errors_in_words("Not generated"):
-            settings = page_settings.settings_from_values(values, self._events.host.model)
-            for item in self._events.sample(settings, self._events.files.new()):
-                if isinstance(item, SamplingStep):
-                    yield _progress(item)
-                else:
-                    steps = settings.num_inference_steps
-                    yield Progress(
-                        step=steps,
-                        num_inference_steps=steps,
-                        seconds_left=0.0,
-                        scene=_scene_files(item),
-                    )
+        yield from self._generate(values)
+
+    def generate_few_step(
+        self, prompt: str, seed: int = 0, trajectory: str = ""
+    ) -> Iterator[Progress]:
+        """Make a 3D Gaussian scene by the model's few-step variant: several times as fast.
+
+        Args:
+            prompt: what the scene shows, such as "a red house in the snow"
+            seed: of the noise; the same seed gives the same scene
+            trajectory: preset camera path such as orbit_left; empty generates the cameras
+        """
+        values = {"prompt": prompt, "seed": seed, "trajectory": trajectory}
+        yield from self._generate(few_step_sampling(self._events.host.model).settings() | values)
 
     def compare(
         self,
@@ -209,6 +211,21 @@ class Endpoints:
 
         return vocabulary.unknown_words(prompt)
 
+    def _generate(self, values: dict[str, Any]) -> Iterator[Progress]:
+        with errors_in_words("Not generated"):
+            settings = page_settings.settings_from_values(values, self._events.host.model)
+            for item in self._events.sample(settings, self._events.files.new()):
+                if isinstance(item, SamplingStep):
+                    yield _progress(item)
+                else:
+                    steps = settings.num_inference_steps
+                    yield Progress(
+                        step=steps,
+                        num_inference_steps=steps,
+                        seconds_left=0.0,
+                        scene=_scene_files(item),
+                    )
+
 
 def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
     """Add the endpoints to the page that is being built.
@@ -219,6 +236,8 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
     """
     endpoints = Endpoints(events)
     _add_run(endpoints.generate, Progress, sampler)
+    if events.host.has_few_step:
+        _add_run(endpoints.generate_few_step, Progress, sampler)
     _add_run(endpoints.compare, ComparisonProgress, sampler)
     for method in (
         endpoints.download,

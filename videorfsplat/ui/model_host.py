@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from videorfsplat.few_step import has_few_step
 from videorfsplat.generation_settings import find_model
 from videorfsplat.rendering.kernel_compilation import start_compiling
 from videorfsplat.schedules import Timetable, given_cameras_timetable, timetable
@@ -63,6 +64,7 @@ class ModelHost:
         self._thread = ThreadPoolExecutor(1, "model")
         self._lock = Lock()
         self._loading: Future[VideoRFSplatPipeline] | None = None
+        self._few_step: VideoRFSplatPipeline | None = None
 
     def start(self) -> "Future[VideoRFSplatPipeline]":
         """Begin to load, if nobody did, or if it failed."""
@@ -85,6 +87,25 @@ class ModelHost:
             ValueError: if it cannot be loaded.
         """
         return self.start().result()
+
+    @property
+    def has_few_step(self) -> bool:
+        """Whether the model is known to bring a few-step variant."""
+        return has_few_step(self.model)
+
+    def few_step_pipeline(self) -> "VideoRFSplatPipeline":
+        """The model's few-step variant, made when it is first asked for.
+
+        Raises:
+            ValueError: if there is none, or it cannot be loaded.
+        """
+        pipeline = self.pipeline()
+        from videorfsplat.generation import few_step_pipeline
+
+        with self._lock:
+            if self._few_step is None:
+                self._few_step = few_step_pipeline(pipeline, self.model)
+            return self._few_step
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns, or raises, in the thread that computes."""

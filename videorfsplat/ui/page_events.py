@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import gradio as gr
 
+from videorfsplat.few_step import few_step_sampling
 from videorfsplat.generation_settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
@@ -58,7 +59,8 @@ class PageEvents:
         def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
             from videorfsplat.ui import sampling
 
-            yield from sampling.sample(host.pipeline(), settings, folder)
+            pipeline = host.few_step_pipeline() if settings.few_step else host.pipeline()
+            yield from sampling.sample(pipeline, settings, folder)
 
         self._sample = with_gpu(
             sample, lambda settings, folder: gpu_seconds(settings.num_inference_steps)
@@ -121,6 +123,16 @@ class PageEvents:
         yield _model_card("ready", summary, note)
 
     # Fields change ---------------------------------------------------------------------------
+
+    def take_sampling(self, few_step: bool) -> tuple[float, ...]:
+        """Steps, δ and guidance scales of the few-step variant, or those of the model; then the
+        guidance scales of both sides of a comparison."""
+        if few_step:
+            values = few_step_sampling(self.host.model).sampling()
+        else:
+            values = vars(GenerationSettings)
+        scales = [values[name] for name in Variant._fields[1:]]
+        return values["num_inference_steps"], values["pose_offset"], *scales, *scales, *scales
 
     def draw_timetable(
         self, steps: float | None, pose_offset: float | None, source: CameraSource

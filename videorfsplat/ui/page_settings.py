@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
+from videorfsplat.few_step import few_step_folder
 from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS, MAX_SEED, GenerationSettings
 from videorfsplat.ui.given_cameras import PRESETS
 
@@ -36,6 +37,7 @@ class Fields(NamedTuple):
     prompt: str
     seed: float | None
     new_seed: bool
+    few_step: bool
     num_inference_steps: int
     pose_offset: float
     guidance_scale: float
@@ -61,7 +63,7 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
     Raises:
         ValueError: in words, saying what to change.
     """
-    values = {name: getattr(fields, name) for name in ("prompt", "num_inference_steps")}
+    values = {name: getattr(fields, name) for name in ("prompt", "few_step", "num_inference_steps")}
     values |= {name: getattr(fields, name) for name in Variant._fields}
     values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1) if fields.new_seed else fields.seed
     values["trajectory"] = chosen_trajectory(
@@ -120,6 +122,7 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
         prompt=settings.prompt,
         seed=settings.seed,
         new_seed=False,
+        few_step=settings.few_step,
         num_inference_steps=settings.num_inference_steps,
         pose_offset=settings.pose_offset,
         guidance_scale=settings.guidance_scale,
@@ -160,4 +163,6 @@ def _checked(values: dict[str, Any], model: str) -> GenerationSettings:
     exact = {name: float(values[name]) for name in Variant._fields if name in values}
     exact |= {name: int(values[name]) for name in ("seed", "num_inference_steps")}
     prompt = " ".join(values["prompt"].split())
+    if values.get("few_step"):
+        few_step_folder(model)
     return GenerationSettings(**{**values, **exact, "prompt": prompt, "model": model})

@@ -45,7 +45,7 @@ def record_table(description: dict[str, Any]) -> str:
     rows = {
         "Prompt": settings["prompt"],
         "Seed": record["seed"],
-        "Steps": settings["num_inference_steps"],
+        "Steps": _steps(settings),
         "δ": f"{settings['pose_offset']:+.2f}",
         "Guidance": f"images {settings['guidance_scale']:g}, "
         f"cameras {settings['pose_guidance_scale']:g}, "
@@ -66,3 +66,9 @@ def record_table(description: dict[str, Any]) -> str:
         for name, value in rows.items()
     )
     return f'<dl class="record">{lines}</dl>'
+
+
+def _steps(settings: dict[str, Any]) -> str:
+    steps = str(settings["num_inference_steps"])
+    # Records of earlier versions do not have it.
+    return f"{steps}, few-step variant" if settings.get("few_step") else steps

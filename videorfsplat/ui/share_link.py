@@ -30,6 +30,7 @@ element.addEventListener('click', async (event) => {
 
 _WHOLE = ("seed", "num_inference_steps")
 _TEXT = ("prompt", "trajectory")
+_FLAGS = {"few_step": {"True": True, "False": False}}
 # Which model runs is decided by whoever started the page.
 _KEYS = tuple(field.name for field in fields(GenerationSettings) if field.name != "model")
 
@@ -73,6 +74,10 @@ def settings_from_query(query: Mapping[str, str]) -> GenerationSettings | None:
 def _parse(key: str, text: str) -> str | int | float:
     if key in _TEXT:
         return text
+    if key in _FLAGS:
+        if text not in _FLAGS[key]:
+            raise ValueError(f"{key} must be True or False, got {text!r:.40}")
+        return _FLAGS[key][text]
     try:
         return int(text) if key in _WHOLE else float(text)
     except ValueError as error:

@@ -12,7 +12,6 @@ from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.real_scenes import measure_real_scenes, reference_features
 from videorfsplat.evaluation.scene_figures import frechet_figure, of_ceiling, scene_figures
 from videorfsplat.evaluation.scene_measures import measure_scenes
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
 
 
@@ -20,7 +19,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
     """Text, realism, 3D consistency and cameras."""
     settings, indices = evaluation.settings, evaluation.indices
     prompts = held_out_prompts(settings.prompts, settings.seed)
-    scenes = GeneratedScenes(evaluation, "captions", prompts, Sampling())
+    scenes = GeneratedScenes(evaluation, "captions", prompts, settings.sampling)
     measured, measured_real = measure_scenes(scenes), measure_real_scenes(evaluation)
     records, real = measured.records(indices), measured_real.records(indices)
     realism = {

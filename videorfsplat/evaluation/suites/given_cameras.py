@@ -14,7 +14,6 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.measurements import Measurement, Measurements
 from videorfsplat.evaluation.prompts import held_out_prompts, noise_seed
 from videorfsplat.evaluation.real_scenes import prompted_worlds
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
 
 _ERRORS = ("rotation_degrees", "center_distance", "focal_error")
@@ -29,7 +28,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
     worlds = prompted_worlds(evaluation, settings.prompts)
     cameras = [worlds.cameras(index) for index in evaluation.indices]
     prompts = held_out_prompts(settings.prompts, settings.seed)
-    scenes = GeneratedScenes(evaluation, "given-cameras", prompts, Sampling(), cameras)
+    scenes = GeneratedScenes(evaluation, "given-cameras", prompts, settings.sampling, cameras)
 
     def measure(index: int) -> Measurement:
         views = {

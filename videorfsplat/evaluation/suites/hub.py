@@ -23,7 +23,7 @@ from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import Prompt, held_out_prompts, noise_seed
 from videorfsplat.evaluation.scene_measures import render_views
-from videorfsplat.evaluation.settings import Sampling, read_prompt_lines
+from videorfsplat.evaluation.settings import read_prompt_lines
 from videorfsplat.evaluation.suites import SuiteResult
 from videorfsplat.formats.video import save_frames, to_uint8
 
@@ -77,7 +77,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
             report[name] = {"skipped": " ".join(str(error).split())}
     if measures:
         prompts, name = _prompts(evaluation)
-        scenes = RenderedScenes(GeneratedScenes(evaluation, name, prompts, Sampling()))
+        scenes = RenderedScenes(GeneratedScenes(evaluation, name, prompts, settings.sampling))
         report |= {"scenes": len(prompts)}
         report |= {name: measure(scenes) for name, measure in measures.items()}
     return SuiteResult(report, {})

@@ -6,7 +6,6 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import WORDINGS, held_out_prompts
 from videorfsplat.evaluation.scene_figures import scene_differences, scene_figures
 from videorfsplat.evaluation.scene_measures import measure_scenes
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
 
 
@@ -16,7 +15,7 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
     records = {}
     for wording in WORDINGS:
         prompts = held_out_prompts(settings.prompts, settings.seed, wording)
-        scenes = GeneratedScenes(evaluation, wording, prompts, Sampling())
+        scenes = GeneratedScenes(evaluation, wording, prompts, settings.sampling)
         records[wording] = measure_scenes(scenes).records(scenes.indices)
     differences = scene_differences(records["paraphrases"], records["captions"])
     report = {
