@@ -8,10 +8,17 @@ import numpy as np
 import torch
 
 from videorfsplat.data.worlds.dataset import HELD_OUT_SEED, make_scene
+from videorfsplat.evaluation.attributes import count_right, count_stated, score_attributes
 from videorfsplat.evaluation.image_quality import psnr
+from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
+from videorfsplat.evaluation.settings import MINI_PROBE
+from videorfsplat.few_step import few_step_sampling
 from videorfsplat.formats.ply import load_ply
-from videorfsplat.generation import load_pipeline
+from videorfsplat.generation import few_step_pipeline, load_pipeline
+from videorfsplat.generation_settings import MINI_CHECKPOINT
+from videorfsplat.models.attribute_probe import AttributeProbe
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.scene import Scene
 
 NUM_GAUSSIANS = 8 * 128 * 128
@@ -57,6 +64,33 @@ def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
     assert autoencoder > 32
     assert source > 29
     assert novel_views > 28
+
+
+@torch.no_grad()
+def test_few_steps_draw_what_is_stated():
+    """Of these twelve prompts 0.79; the model by the same four steps without guidance 0.66."""
+    model = load_pipeline("mini", "cpu")
+    variant, sampling = few_step_pipeline(model, "mini"), few_step_sampling("mini").sampling()
+    probe = AttributeProbe.from_pretrained(MINI_PROBE).eval()
+    prompts = held_out_prompts(12, seed=0)
+
+    def share_drawn(pipeline: VideoRFSplatPipeline) -> float:
+        scores = []
+        for prompt in prompts:
+            generator = torch.Generator().manual_seed(prompt.noise_seed)
+            output = pipeline(prompt.text, generator=generator, output_type="pt", **sampling)
+            (seen,) = probe.read(output.frames)
+            scores.append(score_attributes(prompt.mentions, seen))
+        return sum(map(count_right, scores)) / sum(map(count_stated, scores))
+
+    share = share_drawn(variant)
+    assert share > 0.7
+    assert share > share_drawn(model) + 0.05
+
+
+def test_the_checkpoint_stays_small():
+    sizes = [path.stat().st_size for path in MINI_CHECKPOINT.rglob("*") if path.is_file()]
+    assert sum(sizes) < 80e6
 
 
 def as_views(frames: np.ndarray) -> torch.Tensor:
