@@ -1,6 +1,5 @@
 """From settings to a recorded scene: what the command line and the page share."""
 
-import copy
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -85,7 +84,11 @@ def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSpla
         ValueError: if the model brings no few-step variant, or one that is damaged.
     """
     folder = few_step_folder(model)
-    parts = pipeline.components | {"transformer": copy.deepcopy(pipeline.transformer)}
+    # Without what may hang on the other one, such as hooks.
+    transformer = type(pipeline.transformer).from_config(pipeline.transformer.config)
+    transformer.load_state_dict(pipeline.transformer.state_dict())
+    transformer.to(pipeline.transformer.device, pipeline.transformer.dtype).eval()
+    parts = pipeline.components | {"transformer": transformer}
     variant = VideoRFSplatPipeline(**parts, base_schedule=pipeline.config["base_schedule"])
     try:
         _become_few_step(variant, folder)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from page_driver import BROWSER, CHROMIUM, TIMEOUT_MS, PageDriver
 from playwright.sync_api import Browser
-from tiny import HEIGHT, NUM_VIEWS, WIDTH, tiny_pipeline
+from tiny import HEIGHT, NUM_VIEWS, WIDTH, save_tiny_few_step, tiny_pipeline
 
 from videorfsplat.gaussians import Gaussians
 from videorfsplat.generation_settings import GenerationSettings

@@ -127,7 +127,7 @@ def _settings(c: SimpleNamespace, has_few_step: bool) -> None:
     c.few_step = gr.Checkbox(
         False,
         label="Few steps",
-        info="A variant that needs no guidance: several times as fast, a little less exact.",
+        info="A variant that needs no guidance: several times as fast, hardly worse.",
         visible=has_few_step,
     )
     c.num_inference_steps = gr.Slider(
