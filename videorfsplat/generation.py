@@ -22,10 +22,6 @@ from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.run_record import StageClock, library_versions, merge_seconds, peak_memory_mb
 from videorfsplat.scene import Scene
 
-# Middle and last blocks of two streams share one code, in several batch sizes each: branches of
-# guidance come and go with the step. torch's own limit, 8, would end the run.
-_KINDS_OF_BLOCKS = 64
-
 # Libraries agree on no exception for files that are damaged or do not fit.
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
 
@@ -120,9 +116,7 @@ def _arrange(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, memory.dtype)
         )
     if memory.compile:
-        pipeline.transformer.compile_repeated_blocks(
-            fullgraph=True, recompile_limit=_KINDS_OF_BLOCKS
-        )
+        pipeline.transformer.compile_blocks()
     if memory.tiling:
         pipeline.vae.enable_slicing()
         pipeline.vae.enable_tiling()

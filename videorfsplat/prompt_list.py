@@ -48,6 +48,21 @@ def read_prompts(path: str | Path, base: GenerationSettings) -> list[GenerationS
     return settings
 
 
+def read_prompt_lines(path: Path) -> list[str]:
+    """The prompts of a file, one a line; empty lines are skipped.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file and what to do, if it holds no prompt or is no text.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    prompts = [line for _, line in read_lines(path)]
+    if not prompts:
+        raise ValueError(f"{path} holds no prompt; write one a line or choose another prompt file")
+    return prompts
+
+
 def _settings(line: str, is_json: bool, base: GenerationSettings) -> GenerationSettings:
     if not is_json:
         return replace(base, prompt=line)

@@ -10,8 +10,9 @@ from typing import Any
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.model_card import checkpoints_of, model_card
 from videorfsplat.few_step import few_step_sampling
-from videorfsplat.formats.files import check_can_write, read_lines
+from videorfsplat.formats.files import check_can_write
 from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.prompt_list import read_prompt_lines
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
 """The bundled attribute probe, which judges the bundled model."""
@@ -171,22 +172,9 @@ class EvaluationSettings:
             raise ValueError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
 
 
-def read_prompt_lines(path: Path) -> list[str]:
-    """The prompts of a file, one a line; empty lines are skipped.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file and what to do, if it holds no prompt or is no text.
-    """
-    _check_exists(path)
-    prompts = [line for _, line in read_lines(path)]
-    if not prompts:
-        raise ValueError(f"{path} holds no prompt; write one a line or choose another prompt file")
-    return prompts
-
-
 def _check_pictures(folder: Path) -> None:
-    _check_exists(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: no such file or folder")
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file, expected a folder of real images; choose one")
     # As clean-fid looks for them, in the folders below too.
@@ -208,8 +196,3 @@ def _check_metrics(path: Path) -> None:
             model_card(checkpoint)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error}; mend or delete that file, or choose another metrics") from error
-
-
-def _check_exists(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")

@@ -26,6 +26,11 @@ from videorfsplat.models.attention import (
 # warning at every run. It is in float32 there anyway.
 warnings.filterwarnings("ignore", message="In CPU autocast, but the target dtype is not supported")
 
+# Middle and last blocks of two streams share one code, with and without LoRA, in several batch
+# sizes each: branches of guidance come and go with the step. torch's own limit, 8, would end the
+# run.
+_KINDS_OF_BLOCKS = 64
+
 _image_stream_is_empty: ContextVar[bool] = ContextVar("image_stream_is_empty", default=False)
 
 
@@ -230,6 +235,16 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if not return_dict:
             return sample, pose_sample
         return VideoRFSplatTransformerOutput(sample=sample, pose_sample=pose_sample)
+
+    def compile_blocks(self, *, dynamic: bool | None = None) -> None:
+        """Compile the blocks, each kind once: minutes at the start, faster from then on.
+
+        Args:
+            dynamic: as `torch.compile` takes it; `False` compiles anew for every shape.
+        """
+        self.compile_repeated_blocks(
+            fullgraph=True, dynamic=dynamic, recompile_limit=_KINDS_OF_BLOCKS
+        )
 
     def set_attn_processor(self, processor: Any) -> None:
         """Use one attention processor in every block of both streams."""

@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videorfsplat.few_step import FEW_STEP_FOLDER
-from videorfsplat.formats.files import read_lines
 from videorfsplat.generation_settings import find_model
 from videorfsplat.pipeline_videorfsplat import NUM_TRAIN_TIMESTEPS, VideoRFSplatPipeline
+from videorfsplat.prompt_list import read_prompt_lines
 from videorfsplat.schedules import Timetable
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.export import save_lora
@@ -40,8 +40,6 @@ from videorfsplat.training.sheets import save_sheet
 from videorfsplat.training.teacher_states import TeacherStates, Teaching
 
 _SHEET_PROMPTS = 8
-# Blocks of one code differ in the layers that have additions; torch's own limit is 8.
-_KINDS_OF_BLOCKS = 64
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def train_few_step(settings: FewStepTraining) -> Path:
     model, folder = pipeline.transformer, Path(settings.run.output)
     if settings.compile_blocks:
         # Prompts of a batch are as long as the longest, and branches of guidance come and go.
-        model.compile_repeated_blocks(fullgraph=True, recompile_limit=_KINDS_OF_BLOCKS)
+        model.compile_blocks()
     with low_precision(pipeline.device):
         states = TeacherStates(
             folder / "teacher",
@@ -100,9 +98,7 @@ def train_few_step(settings: FewStepTraining) -> Path:
     add_lora_everywhere(model, settings.rank)
     optimizers = make_optimizers(settings.optimizer, model, settings.run)
     if settings.compile_blocks:
-        model.compile_repeated_blocks(
-            fullgraph=True, dynamic=False, recompile_limit=_KINDS_OF_BLOCKS
-        )
+        model.compile_blocks(dynamic=False)
     run = TrainingRun(settings.run, model, optimizers, field_values(settings))
 
     def loss(randomness: StepRandomness) -> dict[str, Tensor]:
@@ -135,10 +131,7 @@ def _check_settings(settings: FewStepTraining) -> list[str]:
     check_optimizer(settings.optimizer)
     check_run(settings.run, field_values(settings))
     find_model(settings.model)
-    prompts = [line for _, line in read_lines(Path(settings.prompts))]
-    if not prompts:
-        raise ValueError(f"{settings.prompts} holds no prompts")
-    return prompts
+    return read_prompt_lines(Path(settings.prompts))
 
 
 def _loss_terms(

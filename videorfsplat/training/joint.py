@@ -137,7 +137,7 @@ def train_joint(settings: JointTraining) -> Path:
         model.enable_gradient_checkpointing()
     optimizers = make_optimizers(settings.optimizer, model, settings.run)
     if settings.compile_blocks:
-        model.compile_repeated_blocks(fullgraph=True, dynamic=False)
+        model.compile_blocks(dynamic=False)
     run = TrainingRun(settings.run, model, optimizers, *_recorded(settings))
     device = run.accelerator.device
     vae = vae.to(device)

@@ -98,7 +98,6 @@ class Transition(NamedTuple):
     prompt_embeds: Float[Tensor, "l d"]
 
 
-# A type checker does not see that the pipeline's wrapped `__call__` is bound: hence `Any`.
 class TeacherStates:
     """A generation of the teacher for each prompt, kept at the times of the variant's steps.
 
@@ -120,6 +119,7 @@ class TeacherStates:
     def __init__(
         self,
         folder: Path,
+        # A type checker does not see that the pipeline's wrapped `__call__` is bound: hence `Any`.
         pipeline: Any,
         prompts: Sequence[str],
         teaching: Teaching,
@@ -134,8 +134,9 @@ class TeacherStates:
         state = processes()
         mine = missing[state.process_index :: state.num_processes]
         for start in range(0, len(mine), batch_size):
-            self._generate(pipeline, mine[start : start + batch_size])
-            logger.info("teacher: %d of %d scenes", start + batch_size, len(mine))
+            indices = mine[start : start + batch_size]
+            self._generate(pipeline, indices)
+            logger.info("teacher: %d of %d scenes", start + len(indices), len(mine))
         state.wait_for_everyone()
 
     def __len__(self) -> int:

@@ -78,14 +78,13 @@ def write_captions(path: Path, first_seed: int, num_worlds: int, per_world: int)
 
     A `.txt` file gets the captions alone, one a line, as `generate` and `train few-step` take them.
     """
-    unfinished = path.with_suffix(".partial")
+    unfinished, is_text = path.with_suffix(".partial"), path.suffix == ".txt"
     with unfinished.open("w") as file:
         for seed in range(first_seed, first_seed + num_worlds):
             world = sample_world(seed)
             rng = np.random.default_rng((seed, 3))
             for _ in range(per_world):
                 caption, mentions = caption_mentions(world, rng)
-                is_text = path.suffix == ".txt"
                 file.write((caption if is_text else json.dumps([caption, mentions])) + "\n")
     unfinished.replace(path)
 

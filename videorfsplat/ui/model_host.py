@@ -94,7 +94,7 @@ class ModelHost:
         return has_few_step(self.model)
 
     def few_step_pipeline(self) -> "VideoRFSplatPipeline":
-        """The model's few-step variant, made when it is first asked for.
+        """The model's few-step variant, made when it is first asked for; in the thread of `run`.
 
         Raises:
             ValueError: if there is none, or it cannot be loaded.
@@ -102,10 +102,9 @@ class ModelHost:
         pipeline = self.pipeline()
         from videorfsplat.generation import few_step_pipeline
 
-        with self._lock:
-            if self._few_step is None:
-                self._few_step = few_step_pipeline(pipeline, self.model)
-            return self._few_step
+        if self._few_step is None:
+            self._few_step = few_step_pipeline(pipeline, self.model)
+        return self._few_step
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What the function returns, or raises, in the thread that computes."""

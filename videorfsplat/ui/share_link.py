@@ -30,7 +30,7 @@ element.addEventListener('click', async (event) => {
 
 _WHOLE = ("seed", "num_inference_steps")
 _TEXT = ("prompt", "trajectory")
-_FLAGS = {"few_step": {"True": True, "False": False}}
+_FLAGS = ("few_step",)
 # Which model runs is decided by whoever started the page.
 _KEYS = tuple(field.name for field in fields(GenerationSettings) if field.name != "model")
 
@@ -75,9 +75,9 @@ def _parse(key: str, text: str) -> str | int | float:
     if key in _TEXT:
         return text
     if key in _FLAGS:
-        if text not in _FLAGS[key]:
+        if text not in ("True", "False"):
             raise ValueError(f"{key} must be True or False, got {text!r:.40}")
-        return _FLAGS[key][text]
+        return text == "True"
     try:
         return int(text) if key in _WHOLE else float(text)
     except ValueError as error:

@@ -23,9 +23,9 @@ from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import Prompt, held_out_prompts, noise_seed
 from videorfsplat.evaluation.scene_measures import render_views
-from videorfsplat.evaluation.settings import read_prompt_lines
 from videorfsplat.evaluation.suites import SuiteResult
 from videorfsplat.formats.video import save_frames, to_uint8
+from videorfsplat.prompt_list import read_prompt_lines
 
 Measure = Callable[["RenderedScenes"], Figure | float]
 
