@@ -11,7 +11,7 @@ import torch
 from videorfsplat import Scene, VideoRFSplatPipeline
 from videorfsplat.formats.splat_formats import save_splats
 from videorfsplat.formats.video import to_uint8
-from videorfsplat.generation_settings import MINI_CHECKPOINT
+from videorfsplat.generation.checkpoint import MINI_CHECKPOINT
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ import torch
 
 from videorfsplat import VideoRFSplatPipeline
 from videorfsplat.formats.video import save_video
-from videorfsplat.generation_settings import MINI_CHECKPOINT
-from videorfsplat.preview import preview_cameras, render_frames
-from videorfsplat.trajectories import trajectory
+from videorfsplat.generation.checkpoint import MINI_CHECKPOINT
+from videorfsplat.generation.preview import preview_cameras, render_frames
+from videorfsplat.geometry.trajectories import trajectory
 
 
 def main() -> None:

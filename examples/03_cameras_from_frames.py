@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from videorfsplat import VideoRFSplatPipeline
 from videorfsplat.formats.transforms_json import save_transforms
 from videorfsplat.formats.video import load_frames
-from videorfsplat.generation_settings import MINI_CHECKPOINT
+from videorfsplat.generation.checkpoint import MINI_CHECKPOINT
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from videorfsplat import VideoRFSplatPipeline
 from videorfsplat.evaluation.ablation_figures import draw_scenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
-from videorfsplat.generation_settings import MINI_CHECKPOINT, GenerationSettings
+from videorfsplat.generation.checkpoint import MINI_CHECKPOINT
+from videorfsplat.generation.settings import GenerationSettings
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from videorfsplat.generation import load_pipeline
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui.packed_scene import pack_scene
 from videorfsplat.ui.sampling import sample
 

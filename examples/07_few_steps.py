@@ -11,8 +11,8 @@ import torch
 
 from videorfsplat.evaluation.ablation_figures import draw_scenes
 from videorfsplat.evaluation.prompts import held_out_prompts
-from videorfsplat.few_step import few_step_sampling
-from videorfsplat.generation import few_step_pipeline, load_pipeline
+from videorfsplat.generation.checkpoint import few_step_sampling
+from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
 
 
 def main() -> None:

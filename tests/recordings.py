@@ -15,11 +15,11 @@ import pycolmap
 import torch
 from PIL import Image
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.worlds.appearance import trace_inputs
 from videorfsplat.data.worlds.grammar import World, sample_world
 from videorfsplat.data.worlds.motions import view_times
 from videorfsplat.data.worlds.tracer import render
+from videorfsplat.geometry.cameras import Cameras
 
 ORBIT_SEED = next(s for s in range(100) if sample_world(s).motion == "orbit_left")
 

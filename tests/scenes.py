@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from strategies import build_cameras
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.scene import Scene
+from videorfsplat.generation.scene import Scene
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 
 
 def random_gaussians(num: int = 300, degree: int = 0, seed: int = 0, extent: float = 1.0):

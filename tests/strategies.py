@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from videorfsplat.cameras import Cameras
+from videorfsplat.geometry.cameras import Cameras
 
 
 def vectors(limit: float) -> st.SearchStrategy[list[float]]:

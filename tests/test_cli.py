@@ -18,18 +18,19 @@ from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from safetensors.torch import load_file
 from tiny import NUM_VIEWS, save_tiny_few_step, tiny_pipeline
 
-from videorfsplat import generation_settings
 from videorfsplat.__main__ import COMMANDS, main
 from videorfsplat.commands.train import add_settings, settings_from_args
 from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.splat_formats import load_splats
-from videorfsplat.generation import generate_scene, load_pipeline, stream_scene
-from videorfsplat.generation_settings import GenerationSettings
-from videorfsplat.guidance import GuidanceScales, plan_branches
+from videorfsplat.generation import checkpoint
+from videorfsplat.generation.generate import generate_scene, stream_scene
+from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.scene import Scene
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.scene import Scene
-from videorfsplat.solvers import scheduler_shift
+from videorfsplat.sampling.guidance import GuidanceScales, plan_branches
+from videorfsplat.sampling.solvers import scheduler_shift
 from videorfsplat.training.flow_matching import TimeDistribution
 from videorfsplat.training.joint import JointTraining
 
@@ -192,7 +193,7 @@ def test_settings_have_the_defaults_of_the_pipeline():
 )
 def test_generate_refuses(model, tmp_path, capsys, monkeypatch, words, complaint):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(generation_settings, "MINI_CHECKPOINT", tmp_path / "gone")
+    monkeypatch.setattr(checkpoint, "MINI_CHECKPOINT", tmp_path / "gone")
     chosen = words if "--model" in words else [*words, "--model", model]
     line = check_refused(capsys, "generate", *chosen, "--output", tmp_path / "scene")
     assert complaint in line

@@ -13,13 +13,12 @@ from videorfsplat.evaluation.image_quality import psnr
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
 from videorfsplat.evaluation.settings import MINI_PROBE
-from videorfsplat.few_step import few_step_sampling
 from videorfsplat.formats.ply import load_ply
-from videorfsplat.generation import few_step_pipeline, load_pipeline
-from videorfsplat.generation_settings import MINI_CHECKPOINT
+from videorfsplat.generation.checkpoint import MINI_CHECKPOINT, few_step_sampling
+from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
+from videorfsplat.generation.scene import Scene
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.scene import Scene
 
 NUM_GAUSSIANS = 8 * 128 * 128
 

@@ -17,10 +17,10 @@ from diffusers import (
 )
 from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
-from videorfsplat.cameras import Cameras, look_at
+from videorfsplat.geometry.cameras import Cameras, look_at
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import TextCondition, VideoRFSplatPipeline
-from videorfsplat.schedules import (
+from videorfsplat.sampling.schedules import (
     Timetable,
     given_cameras_timetable,
     given_images_timetable,

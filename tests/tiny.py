@@ -8,7 +8,7 @@ from diffusers.loaders import Mochi1LoraLoaderMixin
 from peft import get_peft_model_state_dict
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
-from videorfsplat.few_step import FEW_STEP_FOLDER, FewStepSampling
+from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, FewStepSampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline

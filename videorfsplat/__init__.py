@@ -7,23 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from videorfsplat.cameras import Cameras as Cameras
-    from videorfsplat.gaussians import Gaussians as Gaussians
+    from videorfsplat.generation.scene import Scene as Scene
+    from videorfsplat.geometry.cameras import Cameras as Cameras
+    from videorfsplat.geometry.gaussians import Gaussians as Gaussians
     from videorfsplat.models.gaussian_decoder import GaussianDecoder as GaussianDecoder
     from videorfsplat.models.transformer_videorfsplat import (
         VideoRFSplatTransformer3DModel as VideoRFSplatTransformer3DModel,
     )
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline as VideoRFSplatPipeline
     from videorfsplat.rendering.rasterization import rasterize as rasterize
-    from videorfsplat.scene import Scene as Scene
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
-    "Cameras": "videorfsplat.cameras",
+    "Cameras": "videorfsplat.geometry.cameras",
     "GaussianDecoder": "videorfsplat.models.gaussian_decoder",
-    "Gaussians": "videorfsplat.gaussians",
-    "Scene": "videorfsplat.scene",
+    "Gaussians": "videorfsplat.geometry.gaussians",
+    "Scene": "videorfsplat.generation.scene",
     "VideoRFSplatPipeline": "videorfsplat.pipeline_videorfsplat",
     "VideoRFSplatTransformer3DModel": "videorfsplat.models.transformer_videorfsplat",
     "rasterize": "videorfsplat.rendering.rasterization",

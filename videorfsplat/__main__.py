@@ -1,18 +1,20 @@
-"""The command line: `python -m videorfsplat COMMAND …`."""
+"""The command line: `videorfsplat COMMAND …`, or `python -m videorfsplat COMMAND …`."""
 
 import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from videorfsplat import __version__
-from videorfsplat.allocator import keep_freed_memory
 from videorfsplat.commands import BAD_INPUT, FAILED, chosen_word
+from videorfsplat.generation.allocator import keep_freed_memory
 
 COMMANDS = {
     "generate": "make a 3D scene from a sentence",
     "render": "render a scene or a splat file along a camera path",
     "export": "convert a scene or a splat file to another format",
+    "page": "open the page in a browser",
     "data": "make training data",
     "train": "train one part of the model",
     "assemble": "put trained parts together into one model",
@@ -57,6 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-if __name__ == "__main__":
+def run(*first_words: str) -> NoReturn:
+    """Be this process: run one command, and exit with its code.
+
+    Args:
+        first_words: words before those of the process.
+    """
     keep_freed_memory()
-    sys.exit(main())
+    sys.exit(main([*first_words, *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    run()

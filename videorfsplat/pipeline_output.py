@@ -8,8 +8,8 @@ from diffusers.utils import BaseOutput
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 
 
 @dataclass

@@ -18,18 +18,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, T5EncoderModel
 
-from videorfsplat import schedules
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS
-from videorfsplat.guidance import GuidancePlan, GuidanceScales, combine, plan_branches
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
+from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.models import one_frame
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
-from videorfsplat.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
-from videorfsplat.schedules import Timetable, TimetableStep
-from videorfsplat.solvers import FlowSolver, make_scheduler, scheduler_shift
+from videorfsplat.sampling import schedules
+from videorfsplat.sampling.guidance import GuidancePlan, GuidanceScales, combine, plan_branches
+from videorfsplat.sampling.schedules import Timetable, TimetableStep
+from videorfsplat.sampling.solvers import FlowSolver, make_scheduler, scheduler_shift
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         pose_scheduler ([`SchedulerMixin`]):
             Solver of the pose stream. Its shift becomes the shift of the timetable's pose times.
         base_schedule (`str`, *optional*, defaults to `"linear"`):
-            The walk of the slower stream, as in `videorfsplat.schedules.timetable`.
+            The walk of the slower stream, as in `videorfsplat.sampling.schedules.timetable`.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae->gaussian_decoder"

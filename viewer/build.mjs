@@ -1,4 +1,4 @@
-/** Builds `dist/`: the protocol's schema, the bundle, the page, the licences. */
+/** Builds the viewer into the package: the protocol's schema, the bundle, the page, the licences. */
 
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +6,8 @@ import { build } from 'esbuild';
 import { createGenerator } from 'ts-json-schema-generator';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+/** A folder of the Python package, so that its wheel brings the viewer. */
+const BUILT = here('../videorfsplat/ui/viewer');
 const packageFile = JSON.parse(await readFile(here('package.json'), 'utf8'));
 
 /** The keywords of JSON Schema that `src/schema.ts` understands. */
@@ -88,7 +90,7 @@ async function writeLicences(inputs) {
         return `${name} ${version}\n\n${text.trim()}\n`;
     });
     const rule = `\n${'-'.repeat(80)}\n\n`;
-    await writeFile(here('dist/LICENSES.txt'), (await Promise.all(texts)).join(rule));
+    await writeFile(`${BUILT}/LICENSES.txt`, (await Promise.all(texts)).join(rule));
 }
 
 export const bundleOptions = {
@@ -102,18 +104,18 @@ export const bundleOptions = {
 };
 
 async function writeBundle() {
-    await rm(here('dist'), { recursive: true, force: true });
+    await rm(BUILT, { recursive: true, force: true });
     const { metafile } = await build({
         ...bundleOptions,
         absWorkingDir: here('.'),
         entryPoints: { viewer: 'src/main.ts' },
-        outdir: 'dist',
+        outdir: BUILT,
         format: 'iife',
         minify: true,
         metafile: true,
     });
-    await copyFile(here('src/index.html'), here('dist/index.html'));
-    await copyFile(here('generated/protocol.schema.json'), here('dist/protocol.schema.json'));
+    await copyFile(here('src/index.html'), `${BUILT}/index.html`);
+    await copyFile(here('generated/protocol.schema.json'), `${BUILT}/protocol.schema.json`);
     await writeLicences(Object.keys(metafile.inputs));
 }
 

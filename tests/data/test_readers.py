@@ -19,7 +19,6 @@ from recordings import (
     write_video,
 )
 
-from videorfsplat.cameras import Cameras, concatenate_cameras
 from videorfsplat.data.readers.folders import find_scenes
 from videorfsplat.data.readers.lens import distort_points, undistort_frame
 from videorfsplat.data.readers.view_sampling import ViewSampling
@@ -29,6 +28,7 @@ from videorfsplat.data.readers.views import (
     fit_views,
     point_depths,
 )
+from videorfsplat.geometry.cameras import Cameras, concatenate_cameras
 
 SAMPLING = ViewSampling(num_views=4, height=32, width=48)
 

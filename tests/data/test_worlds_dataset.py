@@ -19,7 +19,7 @@ from videorfsplat.data.worlds import (
     write_worlds,
 )
 from videorfsplat.data.worlds.captions import attributes
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 
 def test_the_same_seed_gives_the_same_scene():

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from videorfsplat.cameras import Cameras, look_at
 from videorfsplat.data.worlds import tracer
 from videorfsplat.data.worlds.appearance import trace_inputs
 from videorfsplat.data.worlds.grammar import main_shape, sample_world
 from videorfsplat.data.worlds.objects import KINDS, Primitive, Shape, primitive_rows
+from videorfsplat.geometry.cameras import Cameras, look_at
 
 # A ray stops within HIT_DISTANCE of the surface; at grazing angles that is longer along the ray.
 HIT_TOLERANCE = 4e-3

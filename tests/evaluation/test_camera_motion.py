@@ -5,11 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.data.worlds.motions import MOTIONS, view_times
 from videorfsplat.evaluation.camera_motion import STILL, camera_motion, direction
-from videorfsplat.trajectories import trajectory
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.trajectories import trajectory
 
 MIRRORED = {"left": "right", "right": "left"}
 

@@ -11,9 +11,9 @@ from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import measure_scenes
 from videorfsplat.evaluation.settings import Sampling
-from videorfsplat.generation import generate_scene
-from videorfsplat.generation_settings import GenerationSettings
-from videorfsplat.trajectories import trajectory
+from videorfsplat.generation.generate import generate_scene
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.geometry.trajectories import trajectory
 
 SHORT = Sampling(num_inference_steps=2)
 

@@ -16,7 +16,7 @@ from videorfsplat.evaluation.scene_figures import (
 )
 from videorfsplat.evaluation.scene_measures import held_out_views, measure_scenes, render_views
 from videorfsplat.evaluation.settings import Sampling
-from videorfsplat.trajectories import trajectory
+from videorfsplat.geometry.trajectories import trajectory
 
 
 def record(**changed):

@@ -7,7 +7,7 @@ import trimesh
 from scenes import orbit_cameras, random_gaussians
 
 from videorfsplat.formats.glb import save_glb
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 TO_GLTF = np.array([1.0, -1.0, -1.0])
 

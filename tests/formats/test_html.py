@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats import html as html_format
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.formats.transforms_json import load_transforms
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 
 
 def scene(num: int = 50) -> Gaussians:

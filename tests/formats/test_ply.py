@@ -13,7 +13,7 @@ from scenes import assert_same_gaussians, orbit_cameras, random_gaussians
 
 from videorfsplat.formats.axes import cameras_in_axes, check_axes, gaussians_in_axes
 from videorfsplat.formats.ply import load_ply, parse_ply, ply_bytes, save_ply
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.rasterization import rasterize
 
 # Sign of each real spherical harmonic of 3DGS when y and z change sign, by parity in (y, z).

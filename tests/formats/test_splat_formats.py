@@ -14,9 +14,9 @@ from scenes import orbit_cameras, random_gaussians
 from scipy.spatial import cKDTree
 
 from videorfsplat.formats.splat_formats import load_splats, save_splats, splat_suffix
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.spherical_harmonics import SH_C0
 from videorfsplat.rendering.rasterization import rasterize
-from videorfsplat.spherical_harmonics import SH_C0
 
 FORMATS = [".compressed.ply", ".spz", ".sog", ".splat"]
 

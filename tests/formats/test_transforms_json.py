@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from scenes import orbit_cameras
 from strategies import build_cameras, cameras
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats import transforms_json
 from videorfsplat.formats.transforms_json import (
     load_transforms,
     read_transforms,
     save_transforms,
 )
+from videorfsplat.geometry.cameras import Cameras
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from strategies import build_cameras
 from tiny import tiny_gaussian_decoder, tiny_vae
 from torch import nn
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import transform_gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import transform_gaussians
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import decode_frames, normalize_latents
 

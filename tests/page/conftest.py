@@ -1,6 +1,5 @@
 """The page on a toy model, served by this process so that tests can count and slow its steps."""
 
-import importlib.util
 import math
 import os
 import threading
@@ -8,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import gradio.routes
@@ -18,21 +16,20 @@ from page_driver import BROWSER, CHROMIUM, TIMEOUT_MS, PageDriver
 from playwright.sync_api import Browser
 from tiny import HEIGHT, NUM_VIEWS, WIDTH, save_tiny_few_step, tiny_pipeline
 
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.preview import render_frames
+from videorfsplat.generation.scene import Scene
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.preview import render_frames
-from videorfsplat.scene import Scene
-from videorfsplat.trajectories import trajectory
 from videorfsplat.ui import page_events
 from videorfsplat.ui.example_scenes import find_example_scenes
 from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.packed_scene import pack_scene
+from videorfsplat.ui.page import serve
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.request_files import RequestFiles
 from videorfsplat.ui.sampling import sample
-
-APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
 def write_example(pipeline: VideoRFSplatPipeline, folder: Path, target: Path) -> None:
@@ -134,17 +131,7 @@ def browser_type_launch_args() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def app() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("app", APP)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def served(app, tmp_path_factory) -> Iterator[Site]:
+def served(tmp_path_factory) -> Iterator[Site]:
     root = tmp_path_factory.mktemp("page")
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -159,7 +146,7 @@ def served(app, tmp_path_factory) -> Iterator[Site]:
     )
     # Tests look at single steps.
     page_events.UPDATE_SECONDS = 0
-    page = app.serve(events, root / "examples")
+    page = serve(events, root / "examples")
     yield Site(page.local_url.rstrip("/"), events)
     page.close()
 

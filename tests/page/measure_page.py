@@ -32,7 +32,7 @@ import httpx
 from page_driver import BROWSER, PageDriver
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "viewer"))
@@ -168,7 +168,8 @@ def measure(model: str, steps: int, runs: int, port: int, cache: Path) -> dict[s
 
 def prepare_bare(model: str, steps: int) -> Callable[[], float]:
     """What measures a call of the pipeline; its first run, with the libraries' own, is over."""
-    from videorfsplat.generation import load_pipeline, stream_scene
+    from videorfsplat.generation.generate import stream_scene
+    from videorfsplat.generation.loading import load_pipeline
 
     pipeline = load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)

@@ -17,9 +17,9 @@ from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
 from videorfsplat.formats.ply import load_ply
 from videorfsplat.formats.transforms_json import load_transforms, save_transforms
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.rendering.rasterization import rasterize
-from videorfsplat.trajectories import trajectory
 
 pytestmark = pytest.mark.browser
 

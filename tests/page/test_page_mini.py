@@ -6,15 +6,16 @@ from page_driver import PageDriver
 from playwright.sync_api import expect
 
 from videorfsplat.ui.model_host import ModelHost
+from videorfsplat.ui.page import serve
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.request_files import RequestFiles
 
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_generates_with_the_bundled_model(app, browser, tmp_path):
+def test_generates_with_the_bundled_model(browser, tmp_path):
     events = PageEvents(ModelHost("mini", "cpu"), RequestFiles(tmp_path / "requests"))
-    page = app.serve(events, tmp_path)
+    page = serve(events, tmp_path)
     try:
         visitor = PageDriver(browser, page.local_url.rstrip("/"))
         visitor.generate("a lighthouse by a lake at sunset, the camera moves closer", steps=4)

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras, look_at
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.spherical_harmonics import SH_C0
+from videorfsplat.geometry.cameras import Cameras, look_at
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.spherical_harmonics import SH_C0
 
 FIELDS = ("means", "quats", "scales", "opacities", "sh")
 

@@ -12,8 +12,8 @@ from splat_scenes import (
     with_gradients,
 )
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.bench import rasterizer_benchmark
 from videorfsplat.rendering.rasterization import _choose_backend, rasterize
 

@@ -12,8 +12,8 @@ import torch
 from videorfsplat.rendering import kernel_compilation
 kernel_compilation.start_compiling()
 kernel_compilation.start_compiling()
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering import numba_backend, numba_pairs
 from videorfsplat.rendering.rasterization import rasterize
 K = torch.tensor([[90.0, 0.0, 48.0], [0.0, 90.0, 48.0], [0.0, 0.0, 1.0]])

@@ -9,7 +9,7 @@ from gsplat.cuda._torch_impl import (
 )
 from splat_scenes import awkward_gaussians, circling_cameras
 
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.colors import evaluate_colors
 from videorfsplat.rendering.conventions import EPS2D
 from videorfsplat.rendering.numba_backend import _camera_constants

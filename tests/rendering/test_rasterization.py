@@ -20,8 +20,8 @@ from splat_scenes import (
     with_gradients,
 )
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.colors import evaluate_colors
 from videorfsplat.rendering.projection import compute_covariances, project_gaussians
 from videorfsplat.rendering.rasterization import rasterize

@@ -11,8 +11,8 @@ from tiny import HEIGHT, NUM_VIEWS, WIDTH, tiny_pipeline
 from videorfsplat.__main__ import main
 from videorfsplat.data.worlds.dataset import write_worlds
 from videorfsplat.formats.transforms_json import load_transforms
-from videorfsplat.generation import load_pipeline
-from videorfsplat.scene import LATENTS_NAME, RECORD_NAME, Scene
+from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.scene import LATENTS_NAME, RECORD_NAME, Scene
 from videorfsplat.training.decoder import DecoderTraining, train_decoder
 from videorfsplat.training.generated_views import GeneratedViews
 from videorfsplat.training.run import RunConfig

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from tiny import tiny_pipeline
 
 from videorfsplat.__main__ import main
-from videorfsplat.few_step import few_step_sampling, has_few_step
-from videorfsplat.generation import few_step_pipeline, load_pipeline
+from videorfsplat.generation.checkpoint import few_step_sampling, has_few_step
+from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
 from videorfsplat.training.few_step import FewStepTraining, line_loss, train_few_step
 from videorfsplat.training.run import RunConfig
 from videorfsplat.training.teacher_states import TeacherStates, Teaching

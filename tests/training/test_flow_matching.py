@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from videorfsplat.schedules import base_times
+from videorfsplat.sampling.schedules import base_times
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss
 from videorfsplat.training.run import StepRandomness
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tiny import tiny_vae
 from torch.nn import functional as F
 
+from videorfsplat.geometry.rays import raymap_to_cameras
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
-from videorfsplat.rays import raymap_to_cameras
 from videorfsplat.training import latent_cache
 from videorfsplat.training.latent_cache import LatentCache, autoencoder_hash
 

@@ -10,8 +10,8 @@ from tiny import tiny_text_encoder, tiny_tokenizer, tiny_vae
 
 from videorfsplat.data.readers.folders import find_scenes
 from videorfsplat.data.readers.view_sampling import ViewSampling
+from videorfsplat.geometry.rays import raymap_to_cameras
 from videorfsplat.models.one_frame import decode_frames, denormalize_latents, encode_frames
-from videorfsplat.rays import raymap_to_cameras
 from videorfsplat.training.joint_batches import CachedScenes, pad_texts
 from videorfsplat.training.run import StepRandomness
 from videorfsplat.training.scene_cache import (

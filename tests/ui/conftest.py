@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny import save_tiny_few_step, tiny_pipeline
 
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.page_events import PageEvents

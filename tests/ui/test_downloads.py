@@ -12,7 +12,7 @@ import pytest
 
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.formats.transforms_json import load_transforms
-from videorfsplat.scene import Scene
+from videorfsplat.generation.scene import Scene
 from videorfsplat.ui import downloads
 from videorfsplat.ui.downloads import (
     DOWNLOADS,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from videorfsplat.formats.transforms_json import save_transforms
-from videorfsplat.trajectories import TRAJECTORIES, trajectory
+from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
 from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES, PRESETS, load_given_cameras
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from videorfsplat.gaussians import prune_gaussians
-from videorfsplat.scene import Scene
+from videorfsplat.generation.scene import Scene
+from videorfsplat.geometry.gaussians import prune_gaussians
 from videorfsplat.ui.downloads import make_download
 from videorfsplat.ui.packed_scene import load_packed_scene, pack_scene
 from videorfsplat.ui.scene_folder import frames_of

@@ -13,7 +13,7 @@ import gradio as gr
 import pytest
 
 from videorfsplat.formats.transforms_json import save_transforms
-from videorfsplat.trajectories import trajectory
+from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_scenes
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui.page_settings import (
     Fields,
     Variant,

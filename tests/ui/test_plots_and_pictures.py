@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from videorfsplat.trajectories import trajectory
+from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 from videorfsplat.ui.depth_pictures import color_depths, write_depth_pictures
 from videorfsplat.ui.frame_strip import frame_strip
 from videorfsplat.ui.frustum_plot import frustum_figure
 from videorfsplat.ui.sampling import camera_file
 from videorfsplat.ui.sampling_updates import SamplingStep
 from videorfsplat.ui.status_card import format_seconds, message_card, progress_card
-from videorfsplat.view_colors import VIEW_COLORS
 
 
 def test_one_frustum_a_camera_at_its_centre_in_its_colour():

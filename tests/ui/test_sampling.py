@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from videorfsplat.generation import generate_scene
-from videorfsplat.generation_settings import GenerationSettings
-from videorfsplat.scene import Scene
+from videorfsplat.generation.generate import generate_scene
+from videorfsplat.generation.scene import Scene
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui.sampling import sample
 from videorfsplat.ui.sampling_updates import SamplingStep
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videorfsplat.generation_settings import MAX_SEED, GenerationSettings
+from videorfsplat.generation.settings import MAX_SEED, GenerationSettings
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
 from videorfsplat.ui.share_link import SCENE_KEY, settings_from_query, share_query
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videorfsplat.schedules import given_cameras_timetable, timetable
+from videorfsplat.sampling.schedules import given_cameras_timetable, timetable
 from videorfsplat.ui.timetable_plot import describe_timetable, timetable_svg
 
 SHIFTS = {"shift": 7.7, "pose_shift": 34.5}

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from viewer_page import ViewerPage
 from viewer_scenes import HEIGHT, WIDTH, axes_scene, cloud_scene, tilted_cameras, upright_cameras
 
-from videorfsplat.formats.html import VIEWER_FOLDER
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.splat_formats import save_splats
 from videorfsplat.formats.transforms_json import save_transforms

@@ -17,7 +17,7 @@ from viewer_scenes import HEIGHT, WIDTH, cloud_scene, gaussians_of, tilted_camer
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.transforms_json import load_transforms
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.rasterization import rasterize
 
 pytestmark = pytest.mark.browser

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from videorfsplat.cameras import Cameras, rotation_angle_degrees, sample_path
-from videorfsplat.formats.html import VIEWER_FOLDER
+from videorfsplat.geometry.cameras import Cameras, rotation_angle_degrees, sample_path
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.formats.transforms_json import load_transforms
 from videorfsplat.ui.viewer_protocol import (
     check_message,
@@ -13,7 +13,7 @@ from videorfsplat.ui.viewer_protocol import (
     message_types,
     protocol_version,
 )
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 HERE = Path(__file__).parent
 EXAMPLES = json.loads((HERE / "message_examples.json").read_text())

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from videorfsplat.cameras import Cameras, look_at
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras, look_at
+from videorfsplat.geometry.gaussians import Gaussians
 
 WIDTH, HEIGHT = 320, 240
 """Of the viewer: small, because the tests draw on the CPU."""

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from videorfsplat.gaussians import Gaussians
-    from videorfsplat.scene import Scene
+    from videorfsplat.generation.scene import Scene
+    from videorfsplat.geometry.gaussians import Gaussians
 
 
 def load_source(path: Path) -> "Scene | Gaussians":
@@ -18,6 +18,6 @@ def load_source(path: Path) -> "Scene | Gaussians":
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such scene folder or file")
     from videorfsplat.formats.splat_formats import load_splats
-    from videorfsplat.scene import Scene
+    from videorfsplat.generation.scene import Scene
 
     return Scene.load(path) if path.is_dir() else load_splats(path)

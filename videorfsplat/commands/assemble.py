@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.schedules import check_shift
+from videorfsplat.sampling.schedules import check_shift
 
 # What each option gives: parts of a pipeline, by their names there.
 _PARTS = {

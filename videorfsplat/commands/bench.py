@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.few_step import few_step_sampling, has_few_step
-from videorfsplat.generation_settings import (
-    MAX_INFERENCE_STEPS,
+from videorfsplat.generation.checkpoint import (
     MINI_CHECKPOINT,
-    GenerationSettings,
+    few_step_sampling,
     find_model,
+    has_few_step,
 )
-from videorfsplat.run_record import StageClock
+from videorfsplat.generation.record import StageClock
+from videorfsplat.generation.settings import MAX_INFERENCE_STEPS, GenerationSettings
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
@@ -60,7 +60,8 @@ def _time_generation(model: str, device: str, euler_steps: int) -> dict[str, Any
     """A default generation, from a sentence to its .ply file; the same by the model's few-step
     variant, and by Euler's method."""
     clock = StageClock()
-    from videorfsplat.generation import few_step_pipeline, load_pipeline, time_scene
+    from videorfsplat.generation.generate import time_scene
+    from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
 
     pipeline = load_pipeline(model, device)
     pipeline.set_progress_bar_config(disable=True)

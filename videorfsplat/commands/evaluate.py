@@ -7,7 +7,7 @@ from typing import Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.evaluation.settings import DEFAULT_SUITES, DTYPES, SUITES, EvaluationSettings
-from videorfsplat.generation_settings import find_model
+from videorfsplat.generation.checkpoint import find_model
 
 _DESCRIPTION = (
     "Measure a model on held-out worlds. Scenes and measurements stay in the output folder, and a "

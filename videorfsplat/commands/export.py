@@ -29,7 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     source = load_source(args.source)
     from videorfsplat.formats.splat_formats import SUFFIXES, save_splats
-    from videorfsplat.scene import Scene
+    from videorfsplat.generation.scene import Scene
 
     if isinstance(source, Scene):
         source.export(args.output, axes=args.axes)

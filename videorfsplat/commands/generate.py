@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.few_step import few_step_sampling
-from videorfsplat.generation_settings import GenerationSettings, find_model
-from videorfsplat.memory_settings import DTYPES, OFFLOADS, MemorySettings
-from videorfsplat.prompt_list import PromptList, read_prompts
+from videorfsplat.generation.checkpoint import few_step_sampling, find_model
+from videorfsplat.generation.memory import DTYPES, OFFLOADS, MemorySettings
+from videorfsplat.generation.prompt_list import PromptList, read_prompts
+from videorfsplat.generation.record import StageClock, merge_seconds, peak_memory_mb
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.rendering.kernel_compilation import start_compiling
-from videorfsplat.run_record import StageClock, merge_seconds, peak_memory_mb
 
 if TYPE_CHECKING:
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -98,13 +98,13 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     prompts = [base] if args.prompts is None else read_prompts(args.prompts, base)
     find_model(base.model)
     from videorfsplat.formats.files import check_can_write
-    from videorfsplat.scene import check_scene_folder
+    from videorfsplat.generation.scene import check_scene_folder
 
     # Of a list of prompts each has a folder of its own in this one.
     check = check_scene_folder if args.prompts is None else check_can_write
     check(args.output)
     for name in {settings.trajectory for settings in prompts if settings.trajectory is not None}:
-        from videorfsplat.camera_paths import load_camera_path
+        from videorfsplat.generation.camera_paths import load_camera_path
 
         load_camera_path(name)
     start_compiling()
@@ -126,7 +126,7 @@ def _settings(args: argparse.Namespace) -> GenerationSettings:
 def _load(
     settings: GenerationSettings, device: str, args: argparse.Namespace
 ) -> "VideoRFSplatPipeline":
-    from videorfsplat.generation import load_pipeline
+    from videorfsplat.generation.loading import load_pipeline
 
     return load_pipeline(
         settings.model, device, _memory(args), args.lora, few_step=settings.few_step
@@ -178,10 +178,10 @@ def _make_scene(
 
     from videorfsplat.formats.files import write_file
     from videorfsplat.formats.video import save_video
-    from videorfsplat.generation import stream_scene
+    from videorfsplat.generation.generate import stream_scene
+    from videorfsplat.generation.preview import preview_cameras, render_frames
+    from videorfsplat.generation.scene import LATENTS_NAME, PREVIEW_NAME, Scene
     from videorfsplat.pipeline_output import DenoisingStep
-    from videorfsplat.preview import preview_cameras, render_frames
-    from videorfsplat.scene import LATENTS_NAME, PREVIEW_NAME, Scene
 
     last_step, scene = deque(stream_scene(pipeline, settings), maxlen=2)
     assert isinstance(last_step, DenoisingStep)

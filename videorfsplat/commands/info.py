@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.generation_settings import find_model
+from videorfsplat.generation.checkpoint import find_model
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"--config must be mini, full or a folder, got {args.config!r}")
     import torch
 
-    from videorfsplat.cost_report import full_size_report
+    from videorfsplat.generation.cost_report import full_size_report
     from videorfsplat.models.configurations import full_models, saved_models
 
     with torch.device("meta"):

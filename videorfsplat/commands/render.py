@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
 from videorfsplat.commands._sources import load_source
-from videorfsplat.run_record import StageClock
+from videorfsplat.generation.record import StageClock
 
 if TYPE_CHECKING:
-    from videorfsplat.cameras import Cameras
+    from videorfsplat.geometry.cameras import Cameras
 
 _DESCRIPTION = (
     "Render a scene folder or a splat file (.ply, .compressed.ply, .spz, .sog, .splat). "
@@ -38,11 +38,11 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     clock = StageClock()
     is_film = _check(args)
     source = load_source(args.source)
-    from videorfsplat.camera_paths import load_camera_path
     from videorfsplat.formats.video import check_frames_folder, save_frames, save_video
-    from videorfsplat.preview import PREVIEW_FRAMES, render_frames
-    from videorfsplat.scene import Scene
-    from videorfsplat.trajectories import fly_through
+    from videorfsplat.generation.camera_paths import load_camera_path
+    from videorfsplat.generation.preview import PREVIEW_FRAMES, render_frames
+    from videorfsplat.generation.scene import Scene
+    from videorfsplat.geometry.trajectories import fly_through
 
     if args.trajectory is not None:
         cameras = load_camera_path(args.trajectory)

@@ -17,7 +17,7 @@ from videorfsplat.evaluation.bootstrap import Figure
 from videorfsplat.evaluation.source import Source, short_commit
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.video import to_uint8
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 PLOTTED: dict[str, str] = {
     "attributes": "captioned attributes seen in renders",

@@ -2,7 +2,7 @@
 
 import math
 
-from videorfsplat.cameras import Cameras
+from videorfsplat.geometry.cameras import Cameras
 
 STILL = "still"
 # Below both, cameras stand still: a fifth of the smallest motion of the procedural worlds.

@@ -16,11 +16,11 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.source import Source, source_commit
-from videorfsplat.generation import load_pipeline
-from videorfsplat.memory_settings import MemorySettings
+from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.memory import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.solvers import Scheduler
+from videorfsplat.sampling.solvers import Scheduler
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.measurements import check_origin, save_tensors
 from videorfsplat.evaluation.prompts import Prompt
 from videorfsplat.evaluation.settings import Sampling
-from videorfsplat.rays import RayFit
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.rays import RayFit
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any
 from videorfsplat.evaluation.bars import BARS, is_met
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.source import short_commit
-from videorfsplat.few_step import FEW_STEP_FOLDER
 from videorfsplat.formats.files import read_json_object, write_file
+from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER
 
 HISTORY_NAME = "history.json"
 METRICS_NAME = "metrics.json"

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from videorfsplat.cameras import Cameras, camera_errors
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.measurements import Measurement, Measurements
 from videorfsplat.evaluation.prompts import Prompt
 from videorfsplat.evaluation.settings import Sampling
+from videorfsplat.geometry.cameras import Cameras, camera_errors
 from videorfsplat.pipeline_output import DenoisingStep
 
 STEP_ERRORS = ("change_degrees", "change_distance", "final_degrees", "final_distance")

@@ -11,7 +11,7 @@ from videorfsplat.evaluation.model_card import checkpoints_of, write_model_card
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.suites import SuiteResult, run_suite
 from videorfsplat.formats.files import write_file
-from videorfsplat.run_record import library_versions
+from videorfsplat.generation.record import library_versions
 
 logger = logging.getLogger(__name__)
 

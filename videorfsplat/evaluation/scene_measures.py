@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.worlds.captions import UNMENTIONED
 from videorfsplat.evaluation.attributes import score_attributes
 from videorfsplat.evaluation.camera_motion import camera_motion
@@ -14,7 +13,8 @@ from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.image_quality import psnr, ssim
 from videorfsplat.evaluation.measurements import Measurement, Measurements
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.rasterization import rasterize
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from videorfsplat.evaluation.metrics_file import read_metrics
 from videorfsplat.evaluation.model_card import checkpoints_of, model_card
-from videorfsplat.few_step import few_step_sampling
 from videorfsplat.formats.files import check_can_write
-from videorfsplat.generation_settings import GenerationSettings
-from videorfsplat.prompt_list import read_prompt_lines
+from videorfsplat.generation.checkpoint import few_step_sampling
+from videorfsplat.generation.prompt_list import read_prompt_lines
+from videorfsplat.generation.settings import GenerationSettings
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
 """The bundled attribute probe, which judges the bundled model."""

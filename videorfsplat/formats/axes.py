@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians, transform_gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians, transform_gaussians
 
 Axes = Literal["opencv", "opengl"]
 """World axes of a file: "opencv" (+x right, +y down, +z forward), "opengl" (+x right, +y up, +z

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import Axes, cameras_in_axes, gaussians_in_axes
 from videorfsplat.formats.colmap_reconstruction import read_reconstruction
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.point_cloud import gaussians_to_points
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 
 _PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE")
 

@@ -14,12 +14,12 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.path import Path3D
 from trimesh.path.entities import Line
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import HALF_TURN
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.point_cloud import gaussians_to_points
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 
 def save_glb(

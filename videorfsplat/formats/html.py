@@ -15,14 +15,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.splat_formats import save_splats
 from videorfsplat.formats.transforms_json import save_transforms
-from videorfsplat.gaussians import Gaussians
-
-VIEWER_FOLDER = Path(__file__).resolve().parents[2] / "viewer" / "dist"
-"""The built viewer: `index.html`, `viewer.js`, `viewer.css`, `protocol.schema.json`."""
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 
 FRAME_QUALITY = 92
 """WebP quality of the frames; at this one the eye finds no difference beside the splats."""
@@ -78,8 +76,7 @@ def _read(name: str) -> str:
     path = VIEWER_FOLDER / name
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: the viewer is part of the repository, not of an installed wheel; "
-            "build it with `npm ci && npm run build` in viewer/"
+            f"{path} is missing: build the viewer with `npm ci && npm run build` in viewer/"
         )
     return path.read_text(encoding="utf-8")
 

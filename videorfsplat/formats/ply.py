@@ -17,7 +17,7 @@ from plyfile import PlyData, PlyElement, PlyParseError
 
 from videorfsplat.formats.axes import Axes, gaussians_in_axes
 from videorfsplat.formats.files import write_file
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
 
 OPACITY_EPS = 1e-6
 """Opacities are clamped to [eps, 1 − eps] before the logit, which 0 and 1 do not have; the change

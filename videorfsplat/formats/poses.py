@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import Axes, cameras_in_axes, check_axes
 from videorfsplat.formats.files import write_file
+from videorfsplat.geometry.cameras import Cameras
 
 
 def save_npz(cameras: Cameras, path: str | Path, *, axes: Axes = "opencv") -> None:

@@ -29,7 +29,7 @@ from gaussforge import GaussForge
 from videorfsplat.formats.axes import Axes, gaussians_in_axes
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.ply import load_ply, parse_ply, ply_bytes, save_ply
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.axes import HALF_TURN, Axes, cameras_in_axes
 from videorfsplat.formats.files import write_file
+from videorfsplat.geometry.cameras import Cameras
 
 MAX_BYTES = 32 * 2**20
 MAX_FRAMES = 20_000

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.quaternions import multiply_quats, rotations_to_quats
+from videorfsplat.geometry.rays import camera_rays
+from videorfsplat.geometry.spherical_harmonics import SH_C0
 from videorfsplat.models.attention import attend
 from videorfsplat.models.one_frame import decoder_stem, decoder_tail
-from videorfsplat.quaternions import multiply_quats, rotations_to_quats
-from videorfsplat.rays import camera_rays
-from videorfsplat.spherical_harmonics import SH_C0
 
 # Channels of the head: inverse depth 1, opacity 1, scale 3, quaternion 4, colour 3.
 _HEAD_CHANNELS = (1, 1, 3, 4, 3)

@@ -7,8 +7,8 @@ from typing import Any
 import numba
 import torch
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.rasterization import Backend, rasterize
 
 

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
-from videorfsplat.spherical_harmonics import SH_C0, evaluate_sh_basis
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.spherical_harmonics import SH_C0, evaluate_sh_basis
 
 
 def evaluate_colors(

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering import numba_layout as at
 from videorfsplat.rendering.colors import evaluate_view_colors
 from videorfsplat.rendering.conventions import FRUSTUM_MARGIN

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.quaternions import quats_to_rotations
+from videorfsplat.geometry.quaternions import quats_to_rotations
 from videorfsplat.rendering.conventions import (
     ALPHA_THRESHOLD,
     EPS2D,

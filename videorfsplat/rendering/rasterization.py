@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.gsplat_backend import accumulate_gsplat
 from videorfsplat.rendering.numba_backend import accumulate_numba
 from videorfsplat.rendering.torch_backend import accumulate_torch

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
-from videorfsplat.gaussians import Gaussians
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.colors import evaluate_colors
 from videorfsplat.rendering.conventions import ALPHA_THRESHOLD, MAX_ALPHA, MIN_TRANSMITTANCE
 from videorfsplat.rendering.projection import Splats, compute_covariances, project_gaussians

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.solvers import make_scheduler
+from videorfsplat.sampling.solvers import make_scheduler
 from videorfsplat.training.flow_matching import TimeDistribution
 
 

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from videorfsplat.cameras import Cameras, concatenate_cameras
 from videorfsplat.data.readers.view_sampling import ViewSampling
+from videorfsplat.geometry.cameras import Cameras, concatenate_cameras
+from videorfsplat.geometry.rays import camera_rays
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.models.published import component_folder
-from videorfsplat.rays import camera_rays
 from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.readers.folders import find_scenes
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.data.readers.views import draw_sample, point_depths
 from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.training.bad_samples import read_this_or_next
 from videorfsplat.training.scene_cache import MANIFEST_NAME
 

@@ -16,11 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.few_step import FEW_STEP_FOLDER
-from videorfsplat.generation_settings import find_model
+from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, find_model
+from videorfsplat.generation.prompt_list import read_prompt_lines
 from videorfsplat.pipeline_videorfsplat import NUM_TRAIN_TIMESTEPS, VideoRFSplatPipeline
-from videorfsplat.prompt_list import read_prompt_lines
-from videorfsplat.schedules import Timetable
+from videorfsplat.sampling.schedules import Timetable
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.export import save_lora
 from videorfsplat.training.joint_batches import pad_texts

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from videorfsplat.formats.transforms_json import load_transforms
 from videorfsplat.formats.video import load_frames
-from videorfsplat.scene import FRAMES_NAME, LATENTS_NAME, RECORD_NAME, TRANSFORMS_NAME
+from videorfsplat.generation.scene import FRAMES_NAME, LATENTS_NAME, RECORD_NAME, TRANSFORMS_NAME
 from videorfsplat.training.decoder_scenes import SceneViews
 
 

@@ -21,7 +21,7 @@ from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.published import component_folder, text_folder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.solvers import make_scheduler
+from videorfsplat.sampling.solvers import make_scheduler
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.export import save_lora, save_model
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.geometry.rays import cameras_to_raymap
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
-from videorfsplat.rays import cameras_to_raymap
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import processes
 

@@ -24,14 +24,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.readers.folders import SceneSource
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.data.readers.views import SceneSample, draw_sample
 from videorfsplat.formats.files import write_file
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.rays import cameras_to_raymap
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.models.published import component_folder, text_folder
-from videorfsplat.rays import cameras_to_raymap
 from videorfsplat.training.latent_cache import autoencoder_hash
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from videorfsplat.few_step import FewStepSampling
 from videorfsplat.formats.files import write_file
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.checkpoint import FewStepSampling
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.schedules import Timetable
+from videorfsplat.sampling.schedules import Timetable
 from videorfsplat.training.run import processes
 from videorfsplat.training.scene_cache import weights_hash
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
-from videorfsplat.few_step import few_step_sampling
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.checkpoint import few_step_sampling
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.sampling_updates import SamplingStep

@@ -10,8 +10,8 @@ from typing import get_args
 from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.video import save_video
-from videorfsplat.preview import preview_cameras, render_frames
-from videorfsplat.trajectories import trajectory
+from videorfsplat.generation.preview import preview_cameras, render_frames
+from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.ui.packed_scene import load_packed_scene
 from videorfsplat.ui.page_files import file_url
 from videorfsplat.ui.scene_folder import SPLATS_NAME

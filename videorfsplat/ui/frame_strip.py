@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 NO_FRAMES = '<ol class="frame-strip" aria-label="Frames"></ol>'
 

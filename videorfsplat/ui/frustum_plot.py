@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 # Share of the cameras' extent, or the unit of length where they stand still.
 _FRUSTUM_DEPTH = 0.22

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from videorfsplat.cameras import Cameras
+    from videorfsplat.geometry.cameras import Cameras
 
 PRESETS: dict[str, str] = {
     "orbit_left": "Orbit to the left",
@@ -20,7 +20,7 @@ PRESETS: dict[str, str] = {
     "spiral": "Spiral",
     "walk": "Walk",
 }
-"""What the page calls each of `videorfsplat.trajectories.TRAJECTORIES`."""
+"""What the page calls each of `videorfsplat.geometry.trajectories.TRAJECTORIES`."""
 
 FILE_TRAJECTORY = "file"
 """Stands in a link for a file of cameras, which the link cannot hold."""
@@ -34,7 +34,7 @@ def load_given_cameras(trajectory: str, num_views: int, width: int, height: int)
     Raises:
         ValueError: saying what is wrong with the file and what to do.
     """
-    from videorfsplat.camera_paths import load_camera_path
+    from videorfsplat.generation.camera_paths import load_camera_path
 
     if trajectory not in PRESETS:
         check_upload(Path(trajectory))

@@ -1,4 +1,4 @@
-"""The components of the page, by column and tab; `app.py` wires them."""
+"""The components of the page, by column and tab; `page.py` wires them."""
 
 import json
 from types import SimpleNamespace
@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS, GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.ui import example_scenes, frame_strip, share_link
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.given_cameras import PRESETS

@@ -10,10 +10,9 @@ from queue import SimpleQueue
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from videorfsplat.few_step import has_few_step
-from videorfsplat.generation_settings import find_model
+from videorfsplat.generation.checkpoint import find_model, has_few_step
 from videorfsplat.rendering.kernel_compilation import start_compiling
-from videorfsplat.schedules import Timetable, given_cameras_timetable, timetable
+from videorfsplat.sampling.schedules import Timetable, given_cameras_timetable, timetable
 
 if TYPE_CHECKING:
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -100,7 +99,7 @@ class ModelHost:
             ValueError: if there is none, or it cannot be loaded.
         """
         pipeline = self.pipeline()
-        from videorfsplat.generation import few_step_pipeline
+        from videorfsplat.generation.loading import few_step_pipeline
 
         if self._few_step is None:
             self._few_step = few_step_pipeline(pipeline, self.model)
@@ -182,7 +181,7 @@ class ModelHost:
     def _load(self) -> "VideoRFSplatPipeline":
         # Here and not above, so that the page opens before torch is imported.
         start_compiling()
-        from videorfsplat.generation import load_pipeline
+        from videorfsplat.generation.loading import load_pipeline
 
         pipeline = load_pipeline(self.model, self._device)
         pipeline.set_progress_bar_config(disable=True)

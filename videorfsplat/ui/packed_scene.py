@@ -6,8 +6,8 @@ from pathlib import Path
 
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.splat_formats import load_splats, save_splats
-from videorfsplat.gaussians import prune_gaussians
-from videorfsplat.scene import PLY_NAME, Scene
+from videorfsplat.generation.scene import PLY_NAME, Scene
+from videorfsplat.geometry.gaussians import prune_gaussians
 from videorfsplat.ui.depth_pictures import write_depth_pictures
 from videorfsplat.ui.scene_folder import SPLATS_NAME
 

@@ -1,4 +1,4 @@
-"""What the page does when something happens on it. Layout and wiring are in `app.py`.
+"""What the page does when something happens on it. Layout and wiring are in `page.py`.
 
 The heavy modules are imported where they are first needed, so that the page opens before them.
 """
@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import gradio as gr
 
-from videorfsplat.few_step import few_step_sampling
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.checkpoint import few_step_sampling
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip

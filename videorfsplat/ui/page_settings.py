@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-from videorfsplat.few_step import few_step_folder
-from videorfsplat.generation_settings import MAX_PROMPT_CHARACTERS, MAX_SEED, GenerationSettings
+from videorfsplat.generation.checkpoint import few_step_folder
+from videorfsplat.generation.settings import MAX_SEED, GenerationSettings
+from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.ui.given_cameras import PRESETS
 
 CameraSource = Literal["generated", "preset", "file"]

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.formats.splat_formats import save_splats
 from videorfsplat.formats.transforms_json import save_transforms
 from videorfsplat.formats.video import to_uint8
-from videorfsplat.generation import stream_scene
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.generate import stream_scene
+from videorfsplat.generation.scene import Scene
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.scene import Scene
 from videorfsplat.ui.depth_pictures import write_depth_pictures
 from videorfsplat.ui.sampling_updates import Preview, SamplingStep
 from videorfsplat.ui.scene_folder import SPLATS_NAME

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from urllib.parse import urlencode
 
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
 
 SCENE_KEY = "scene"

@@ -5,10 +5,10 @@ from typing import Any
 
 import gradio as gr
 
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.ui.page_files import file_url, read_asset
 from videorfsplat.ui.scene_folder import SPLATS_NAME
 from videorfsplat.ui.viewer_protocol import check_message, host_message
-from videorfsplat.viewer_folder import VIEWER_FOLDER
 
 Messages = list[dict[str, Any]]
 

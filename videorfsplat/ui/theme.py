@@ -4,8 +4,8 @@ from typing import Any
 
 import gradio as gr
 
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 from videorfsplat.ui.page_files import read_asset
-from videorfsplat.view_colors import VIEW_COLORS
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")

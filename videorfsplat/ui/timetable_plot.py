@@ -5,7 +5,7 @@ diagonal cameras are ahead, below it images are. Clocks rather than noise levels
 shifts would press into one corner.
 """
 
-from videorfsplat.schedules import Timetable
+from videorfsplat.sampling.schedules import Timetable
 
 _SIDE = 200
 _LEFT, _TOP = 34, 10

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
-from videorfsplat.viewer_folder import VIEWER_FOLDER
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 
 Direction = Literal["HostMessage", "ViewerMessage"]
 """Page → viewer, and viewer → page."""

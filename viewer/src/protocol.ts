@@ -1,7 +1,7 @@
 /**
  * Messages between the viewer and the page around it, version 1.
  *
- * This file is the only definition. `npm run build` turns it into `dist/protocol.schema.json`, which
+ * This file is the only definition. `npm run build` turns it into `protocol.schema.json`, which
  * the viewer checks incoming messages against and which Python reads for the same purpose.
  *
  * Poses are camera→world in the frame of the scene file, with OpenGL camera axes (+x right, +y up,

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.readers.frames import PictureFiles
 from videorfsplat.data.readers.sequence import PosedSequence
 from videorfsplat.formats.colmap_reconstruction import ColmapImage, read_reconstruction
+from videorfsplat.geometry.cameras import Cameras
 
 _MODELS = ("sparse/0", "sparse", "colmap/sparse/0")
 

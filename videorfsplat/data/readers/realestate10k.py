@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import torch
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.readers.frames import Frames, PictureFiles, VideoMoments
 from videorfsplat.data.readers.sequence import (
     PosedSequence,
@@ -24,6 +23,7 @@ from videorfsplat.data.readers.sequence import (
     no_points,
     unknown_depths,
 )
+from videorfsplat.geometry.cameras import Cameras
 
 _COLUMNS = 19
 _SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.readers.frames import Frames
+from videorfsplat.geometry.cameras import Cameras
 
 Points = tuple[Float[Tensor, "_ 3"], ...]
 """A set of points for each view."""

@@ -8,15 +8,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from videorfsplat.cameras import (
-    Cameras,
-    normalize_cameras,
-    rotation_angle_degrees,
-)
 from videorfsplat.data.readers.frames import Picture
 from videorfsplat.data.readers.lens import undistort_frame
 from videorfsplat.data.readers.sequence import Points, PosedSequence
 from videorfsplat.data.readers.view_sampling import ViewSampling
+from videorfsplat.geometry.cameras import Cameras, normalize_cameras, rotation_angle_degrees
 
 # Windows are drawn this often before a recording is given up.
 _TRIES = 64

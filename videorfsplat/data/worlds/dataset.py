@@ -21,14 +21,14 @@ from safetensors import safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras
 from videorfsplat.data.worlds import captions as captioning
 from videorfsplat.data.worlds import tracer
 from videorfsplat.data.worlds.appearance import trace_inputs
 from videorfsplat.data.worlds.grammar import World, sample_world
 from videorfsplat.data.worlds.motions import view_times
 from videorfsplat.formats.files import write_file
-from videorfsplat.view_colors import VIEW_COLORS
+from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras, look_at
+from videorfsplat.geometry.cameras import Cameras, look_at
 
 MOTIONS: tuple[str, ...] = (
     "orbit_left",

@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from videorfsplat.cameras import Cameras
+from videorfsplat.geometry.cameras import Cameras
 
 # Columns of the primitive table.
 SHAPE, CENTER, ROTATION, SIZE, ROUND, CUT, BOUND = 0, 1, 4, 13, 16, 17, 18

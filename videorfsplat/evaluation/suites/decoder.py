@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras, camera_errors
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.evaluation.bootstrap import ratio_figure
 from videorfsplat.evaluation.evaluation import Evaluation
@@ -14,6 +13,7 @@ from videorfsplat.evaluation.prompts import noise_seed
 from videorfsplat.evaluation.real_scenes import prompted_worlds
 from videorfsplat.evaluation.scene_measures import held_out_views, render_views
 from videorfsplat.evaluation.suites import SuiteResult
+from videorfsplat.geometry.cameras import Cameras, camera_errors
 
 CAMERA_SOURCES = ("true", "raymap", "estimated")
 """True cameras, those fitted to their raymap as in a generation, those estimated from the views."""

@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.cameras import Cameras, camera_errors
 from videorfsplat.evaluation.bootstrap import Figure, ratio_figure
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
@@ -15,6 +14,7 @@ from videorfsplat.evaluation.measurements import Measurement, Measurements
 from videorfsplat.evaluation.prompts import held_out_prompts, noise_seed
 from videorfsplat.evaluation.real_scenes import prompted_worlds
 from videorfsplat.evaluation.suites import SuiteResult
+from videorfsplat.geometry.cameras import Cameras, camera_errors
 
 _ERRORS = ("rotation_degrees", "center_distance", "focal_error")
 

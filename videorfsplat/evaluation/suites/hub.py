@@ -25,7 +25,7 @@ from videorfsplat.evaluation.prompts import Prompt, held_out_prompts, noise_seed
 from videorfsplat.evaluation.scene_measures import render_views
 from videorfsplat.evaluation.suites import SuiteResult
 from videorfsplat.formats.video import save_frames, to_uint8
-from videorfsplat.prompt_list import read_prompt_lines
+from videorfsplat.generation.prompt_list import read_prompt_lines
 
 Measure = Callable[["RenderedScenes"], Figure | float]
 

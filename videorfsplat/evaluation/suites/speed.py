@@ -5,8 +5,8 @@ import statistics
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.suites import SuiteResult
-from videorfsplat.generation import time_scene
-from videorfsplat.generation_settings import GenerationSettings
+from videorfsplat.generation.generate import time_scene
+from videorfsplat.generation.settings import GenerationSettings
 
 _TIMED_GENERATIONS = 3
 

@@ -1,0 +1,107 @@
+"""What the name of a model stands for: its folder, and the few-step variant that it may bring.
+
+Such a variant makes a scene in a few steps without guidance, in place of many with it. It is the
+model's subfolder `few_step`: a LoRA for the transformer, which `train few-step` makes, and the
+sampling that it was made for. All of this is plain data, read before any model is loaded
+(`loading.load_pipeline` does the rest).
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from videorfsplat.formats.files import read_json_object, write_file
+from videorfsplat.generation.settings import GenerationSettings
+
+MINI_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "mini"
+"""The bundled model."""
+
+FEW_STEP_FOLDER = "few_step"
+"""Of a model: `pytorch_lora_weights.safetensors` and `sampling.json`."""
+
+_SAMPLING_NAME = "sampling.json"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_model(model: str) -> Path | str:
+    """The folder of a saved pipeline, or `model` itself if it is an id on the hub.
+
+    Raises:
+        FileNotFoundError: if the bundled model or the folder is missing.
+        ValueError: if the folder holds no pipeline.
+    """
+    folder = MINI_CHECKPOINT if model == "mini" else Path(model)
+    if model == "mini" and not folder.is_dir():
+        raise FileNotFoundError(f"the bundled model is missing: {folder}")
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ValueError(f"{folder} holds no saved pipeline: model_index.json is missing")
+        return folder
+    if folder.exists() or not _HUB_ID.fullmatch(model) or model.startswith("."):
+        raise FileNotFoundError(f"no model {model!r}: expected mini, a folder or a hub id")
+    return model
+
+
+@dataclass(frozen=True)
+class FewStepSampling:
+    """What a few-step variant was made for; it samples by Euler's method."""
+
+    num_inference_steps: int
+    pose_offset: float
+    """δ."""
+
+    def sampling(self) -> dict[str, Any]:
+        """Arguments of a pipeline, by name; guidance is off, as the variant has learned it."""
+        scales = ("guidance_scale", "pose_guidance_scale", "camera_guidance_scale")
+        return {**asdict(self), **dict.fromkeys(scales, 1.0)}
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of a generation, by name."""
+        return {"few_step": True, **self.sampling()}
+
+    def save(self, folder: Path) -> None:
+        """Write it into the folder of the variant."""
+        write_file(folder / _SAMPLING_NAME, f"{json.dumps(asdict(self), indent=2)}\n".encode())
+
+
+def has_few_step(model: str) -> bool:
+    """Whether a model brings a few-step variant; of one on the hub that is not known."""
+    source = find_model(model)
+    return isinstance(source, Path) and (source / FEW_STEP_FOLDER / _SAMPLING_NAME).is_file()
+
+
+def few_step_folder(model: str) -> Path:
+    """The folder of a model's few-step variant, fetched from the hub if the model is there.
+
+    Raises:
+        FileNotFoundError: if the model is missing.
+        ValueError: if it brings no few-step variant.
+    """
+    source = find_model(model)
+    if not isinstance(source, Path):
+        from videorfsplat.models.published import component_folder
+
+        return component_folder(source, FEW_STEP_FOLDER)
+    folder = source / FEW_STEP_FOLDER
+    if not (folder / _SAMPLING_NAME).is_file():
+        raise ValueError(f"{model} has no few-step variant: {folder / _SAMPLING_NAME} is missing")
+    return folder
+
+
+def few_step_sampling(model: str) -> FewStepSampling:
+    """The sampling of a model's few-step variant.
+
+    Raises:
+        FileNotFoundError: if the model is missing.
+        ValueError: if it brings no few-step variant, or one that is damaged.
+    """
+    path = few_step_folder(model) / _SAMPLING_NAME
+    values = read_json_object(path)
+    try:
+        sampling = FewStepSampling(**values)
+        GenerationSettings("checked", **sampling.settings())
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return sampling

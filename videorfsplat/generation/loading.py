@@ -1,0 +1,134 @@
+"""From the name of a model to a pipeline on its device."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from videorfsplat.generation.checkpoint import few_step_folder, find_model
+from videorfsplat.generation.memory import MemorySettings
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+
+# Libraries agree on no exception for files that are damaged or do not fit.
+_LOADING_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
+
+
+def load_pipeline(
+    model: str = "mini",
+    device: str = "auto",
+    memory: MemorySettings | None = None,
+    lora: str | None = None,
+    *,
+    few_step: bool = False,
+) -> VideoRFSplatPipeline:
+    """Load a saved pipeline, in float32 unless told otherwise.
+
+    Args:
+        model: `mini`, a folder, or a hub id.
+        device: torch's name of it; "auto" is CUDA if there is one, else the CPU.
+        memory: how weights are kept.
+        lora: folder or hub id of LoRA weights for the image stream.
+        few_step: load the model's few-step variant, for `few_step_sampling(model).sampling()`.
+
+    Raises:
+        FileNotFoundError: if the model is missing.
+        ValueError: naming the model, if it is damaged or brings no such variant, or the device, if
+            it cannot be used.
+    """
+    source = find_model(model)
+    if few_step and lora is not None:
+        raise ValueError(
+            "a few-step variant belongs to the model as it is: leave out few_step or lora"
+        )
+    variant = few_step_folder(model) if few_step else None
+    target = _choose_device(device)
+    memory = memory or MemorySettings()
+    if memory.offload == "model" and target.type == "cpu":
+        raise ValueError("offload model moves parts to an accelerator, but the device is the CPU")
+    try:
+        pipeline = VideoRFSplatPipeline.from_pretrained(source, dtype=getattr(torch, memory.dtype))
+        if lora is not None:
+            pipeline.load_lora_weights(lora, use_safetensors=True)
+        if variant is not None:
+            _become_few_step(pipeline, variant)
+    except _LOADING_ERRORS as error:
+        raise _cannot_load(f"the model {model}", error) from error
+    return _arrange(pipeline, target, memory)
+
+
+def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSplatPipeline:
+    """The few-step variant of a loaded model, beside it: they share all but the transformer.
+
+    Args:
+        pipeline: as `load_pipeline` gave it; stays as it is.
+        model: its name.
+
+    Raises:
+        ValueError: if the model brings no few-step variant, or one that is damaged.
+    """
+    folder = few_step_folder(model)
+    # Without what may hang on the other one, such as hooks.
+    transformer = type(pipeline.transformer).from_config(pipeline.transformer.config)
+    transformer.load_state_dict(pipeline.transformer.state_dict())
+    transformer.to(pipeline.transformer.device, pipeline.transformer.dtype).eval()
+    parts = pipeline.components | {"transformer": transformer}
+    variant = VideoRFSplatPipeline(**parts, base_schedule=pipeline.config["base_schedule"])
+    try:
+        _become_few_step(variant, folder)
+    except _LOADING_ERRORS as error:
+        raise _cannot_load(str(folder), error) from error
+    # Set by `set_progress_bar_config`, if that was called.
+    variant.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))
+    return variant
+
+
+def _become_few_step(pipeline: VideoRFSplatPipeline, folder: Path) -> None:
+    pipeline.load_lora_weights(str(folder), use_safetensors=True)
+    pipeline.fuse_lora(components=["transformer"])
+    pipeline.unload_lora_weights()
+    pipeline.set_solver("euler")
+
+
+def _cannot_load(what: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ValueError(f"cannot load {what}: {reason}")
+
+
+def _arrange(
+    pipeline: VideoRFSplatPipeline, device: torch.device, memory: MemorySettings
+) -> VideoRFSplatPipeline:
+    """The pipeline on a device, its weights kept as asked for."""
+    if memory.fp8:
+        pipeline.transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=getattr(torch, memory.dtype)
+        )
+    if memory.compile:
+        pipeline.transformer.compile_blocks()
+    if memory.tiling:
+        pipeline.vae.enable_slicing()
+        pipeline.vae.enable_tiling()
+    if memory.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+        return pipeline
+    if memory.offload == "group":
+        # The coders are small, and parts of them work without the calls that layers are moved by.
+        pipeline.enable_group_offload(
+            onload_device=device,
+            offload_type="leaf_level",
+            use_stream=device.type == "cuda",
+            exclude_modules=["vae", "gaussian_decoder"],
+        )
+        return pipeline
+    return pipeline.to(device)
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but torch sees no CUDA device")
+    return chosen

@@ -1,0 +1,132 @@
+"""Guidance: which branches of the transformer a step needs, and how their velocities are combined.
+
+The paper adapts classifier-free guidance to the two clocks, but its formula is not public. Here,
+with x_R the poses at their own time, ε pure pose noise (t_pose = 1), c the text and 0 no text, the
+nested two-scale form is used:
+
+    image: v = v(ε, 0) + s_R [v(x_R, 0) - v(ε, 0)] + s_c [v(x_R, c) - v(x_R, 0)]
+    pose:  v = v(x_R, 0) + s_p [v(x_R, c) - v(x_R, 0)]
+
+s_c is `guidance_scale`, s_R `camera_guidance_scale` and s_p `pose_guidance_scale`. A scale of 1 is
+off and costs no branch. So that this holds for s_c = 1 too, the camera contrast is then taken with
+the text: v = v(ε, c) + s_R [v(x_R, c) - v(ε, c)].
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Branch(NamedTuple):
+    """One copy of the batch: with the text or not, with the poses or pure noise in their place."""
+
+    has_text: bool
+    has_pose: bool
+
+
+@dataclass(frozen=True)
+class GuidanceScales:
+    """The three scales; 1 is off.
+
+    Raises:
+        ValueError: if a scale is negative or not finite.
+    """
+
+    guidance_scale: float = 1.0
+    """Text → images."""
+    pose_guidance_scale: float = 1.0
+    """Text → cameras."""
+    camera_guidance_scale: float = 1.0
+    """Cameras → images."""
+
+    def __post_init__(self) -> None:
+        for name, scale in vars(self).items():
+            if not (math.isfinite(scale) and scale >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, got {scale}")
+
+    @classmethod
+    def of(cls, settings: Any) -> "GuidanceScales":
+        """Those that a generation is asked for; of the class, the default ones."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+
+    @property
+    def needs_negative_text(self) -> bool:
+        """Whether any step can need a branch without the text."""
+        return self.guidance_scale != 1 or self.pose_guidance_scale != 1
+
+
+@dataclass(frozen=True)
+class GuidancePlan:
+    """The branches of one step and, per stream, the weight of each.
+
+    All weights are 0 for a stream that does not move.
+    """
+
+    branches: tuple[Branch, ...]
+    image_weights: tuple[float, ...]
+    pose_weights: tuple[float, ...]
+
+
+def plan_branches(
+    scales: GuidanceScales,
+    *,
+    image_moves: bool = True,
+    pose_moves: bool = True,
+    pose_is_noise: bool = False,
+) -> GuidancePlan:
+    """The fewest branches that the guidance of one step needs, the full one first.
+
+    Args:
+        scales: the three scales.
+        image_moves: whether this step denoises the image stream; if not, its guidance is free.
+        pose_moves: the same for the pose stream.
+        pose_is_noise: whether t_pose = 1, where both sides of the camera contrast are one branch.
+    """
+    camera_scale = 1.0 if pose_is_noise else scales.camera_guidance_scale
+    image = _image_weights(scales.guidance_scale, camera_scale) if image_moves else {}
+    pose = _pose_weights(scales.pose_guidance_scale) if pose_moves else {}
+    branches = tuple(sorted(image.keys() | pose.keys(), reverse=True))
+    return GuidancePlan(
+        branches,
+        tuple(image.get(branch, 0.0) for branch in branches),
+        tuple(pose.get(branch, 0.0) for branch in branches),
+    )
+
+
+def combine(
+    weights: tuple[float, ...], velocities: Float[Tensor, "kb c v h w"]
+) -> Float[Tensor, "b c v h w"]:
+    """The weighted sum over branches, in float32.
+
+    Args:
+        weights: one a branch.
+        velocities: the batch of the first branch, then that of the second, and so on.
+    """
+    branches = velocities.to(torch.float32).unflatten(0, (len(weights), -1))
+    combined = torch.zeros_like(branches[0])
+    for weight, branch in zip(weights, branches, strict=True):
+        # A branch that only the other stream needs must not pass on a value that is not finite.
+        if weight != 0:
+            combined = combined + weight * branch
+    return combined
+
+
+def _image_weights(text_scale: float, camera_scale: float) -> dict[Branch, float]:
+    if text_scale == 1:
+        weights = {Branch(True, True): camera_scale, Branch(True, False): 1 - camera_scale}
+    else:
+        weights = {
+            Branch(True, True): text_scale,
+            Branch(False, True): camera_scale - text_scale,
+            Branch(False, False): 1 - camera_scale,
+        }
+    return {branch: weight for branch, weight in weights.items() if weight != 0}
+
+
+def _pose_weights(text_scale: float) -> dict[Branch, float]:
+    weights = {Branch(True, True): text_scale, Branch(False, True): 1 - text_scale}
+    return {branch: weight for branch, weight in weights.items() if weight != 0}
