@@ -1,11 +1,76 @@
 """Writing files so that a failure leaves the old file, or none; folders that can take them; reading
-texts and JSON objects."""
+texts, JSON objects and packed bytes; the one kind of error that reading has."""
 
 import json
 import os
+import re
 import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+MAX_INFLATION = 32
+"""Bytes that a packed byte of a stranger's file may become. Splats and matrices pack to a third at
+best, while a file made to fill the memory has a thousand."""
+SMALL_BYTES = 8 * 2**20
+"""What any file may unpack to."""
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn whatever a reader raises into a `ValueError` that starts with the file's name.
+
+    Libraries agree on no exception for contents that they do not expect. A missing file and other
+    errors of the system stay as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{path} is damaged: {error}") from error
+    except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{path} needs more memory than there is") from error
+    # A reader has no side effects: what else it raises says that the contents are not as expected.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise ValueError(f"{path} is damaged or of another kind ({reason})") from error
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """What to sort names by so that `2.png` comes before `10.png`, in every folder of a path."""
+    parts = re.split(r"(\d+)", name.replace("\\", "/"))
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def inflation_limit(size: int, trusted: bool = False) -> int:
+    """Bytes that a packed file of `size` bytes may become; nothing bounds one that is `trusted`."""
+    return 2**62 if trusted else max(SMALL_BYTES, MAX_INFLATION * size)
+
+
+def gunzip(data: bytes, *, trusted: bool = False) -> bytes:
+    """The contents of gzip bytes.
+
+    Raises:
+        ValueError: if they are damaged, or become more than `inflation_limit` allows.
+    """
+    limit = inflation_limit(len(data), trusted)
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        content = decoder.decompress(data, limit)
+    except zlib.error as error:
+        raise ValueError(f"not gzip, or damaged ({error})") from error
+    if decoder.unconsumed_tail:
+        raise ValueError(f"{len(data)} bytes become more than {limit}, which no such file does")
+    if not decoder.eof:
+        raise ValueError("not gzip, or damaged: it ends too early")
+    return content
 
 
 def write_file(path: str | Path, data: bytes) -> None:
@@ -48,7 +113,8 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         ValueError: if it is no text in UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Notepad and spreadsheets put a byte order mark first, which is no part of the text.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is no text in UTF-8 ({error}); save it as such or choose another file"
@@ -63,12 +129,23 @@ def read_json_object(path: Path) -> dict[str, Any]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file holds anything else.
     """
+    with reading(path):
+        return json_object(path.read_bytes())
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """The object that a JSON text holds.
+
+    Raises:
+        ValueError: if it holds anything else.
+    """
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
+        content = json.loads(text)
+    # Nesting of thousands is Python's limit, digits of thousands another.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(content).__name__}")
     return content
 
 

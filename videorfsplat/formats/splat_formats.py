@@ -1,6 +1,9 @@
-"""Small files for viewers: compressed PLY, SPZ, SOG and .splat, through gaussforge.
+"""Small files for viewers: compressed PLY, SPZ, SOG and .splat.
 
-All of them quantise. What each keeps (measured with gaussforge 0.6.0):
+gaussforge writes them. What is read may come from strangers, so it is read in Python and NumPy,
+whose mistakes end in an error and not in the process; what a file is, its contents tell.
+
+All formats quantise. What each keeps (measured with gaussforge 0.6.0):
 
 - `.compressed.ply`: centres with 11/10/11 bits of the box of 256 neighbours, log-scales with as
   many of their range in it; spherical harmonics of all degrees with 8 bits of [−4, 4].
@@ -12,7 +15,8 @@ All of them quantise. What each keeps (measured with gaussforge 0.6.0):
   to [0, 1].
 
 Opacities and base colours have 8 bits everywhere. `.compressed.ply` and `.sog` change the order of
-the Gaussians. World axes are those of the PLY in every format.
+the Gaussians. SPZ has axes of its own, +x right, +y up, +z back; the world axes of the others are
+those of the PLY.
 """
 
 import logging
@@ -20,43 +24,67 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from gaussforge import GaussForge
 
+from videorfsplat.formats import sog
 from videorfsplat.formats.axes import Axes, gaussians_in_axes
-from videorfsplat.formats.files import write_file
-from videorfsplat.formats.ply import load_ply, parse_ply, ply_bytes, save_ply
+from videorfsplat.formats.compressed_ply import compressed_rows, is_compressed
+from videorfsplat.formats.files import gunzip, reading, write_file
+from videorfsplat.formats.ply import (
+    bytes_as_file,
+    open_ply,
+    ply_bytes,
+    read_ply,
+    save_ply,
+)
+from videorfsplat.formats.splat_rows import SplatFile, SplatRows, check_rows
+from videorfsplat.formats.spz import GZIP, MAGIC, from_system, spz_rows
 from videorfsplat.geometry.gaussians import Gaussians
+from videorfsplat.geometry.spherical_harmonics import SH_C0
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".compressed.ply", ".ply", ".spz", ".sog", ".splat")
-"""What `save_splats` and `load_splats` choose the format by; the first that fits counts."""
+"""What `save_splats` chooses the format by; the first that fits counts."""
 
 SPZ_LIMIT = 2048.0
 """SPZ holds coordinates as 24-bit fixed point with 12 bits after the point."""
 
 
-def save_splats(gaussians: Gaussians, path: str | Path, *, axes: Axes = "opencv") -> None:
+def save_splats(
+    gaussians: Gaussians, path: str | Path, *, axes: Axes = "opencv", sh_degree: int | None = None
+) -> None:
     """Write Gaussians in the format that the suffix of `path` names, one of `SUFFIXES`.
 
     SOG clusters the spherical harmonics: seconds at degree 0, minutes above it.
 
+    Args:
+        gaussians: what to write.
+        path: file; its folder is made if needed.
+        axes: world axes of the file; SPZ has its own (`SUFFIXES` above).
+        sh_degree: of a .ply, as in `save_ply`.
+
     Raises:
         ValueError: if the suffix is unknown, there is nothing to write, a value is not finite or
-            out of range, or the format cannot hold a coordinate.
+            out of range, or the format cannot hold a value.
     """
     suffix = splat_suffix(path)
     if suffix == ".ply":
-        return save_ply(gaussians, path, axes=axes)
+        return save_ply(gaussians, path, axes=axes, sh_degree=sh_degree)
+    if sh_degree is not None:
+        raise ValueError(f"only .ply can be given a degree of spherical harmonics, not {suffix}")
     if len(gaussians) == 0:
         raise ValueError(f"{suffix} cannot hold a scene without Gaussians")
     if suffix == ".spz" and not (gaussians.means.abs() < SPZ_LIMIT).all():
         largest = float(gaussians.means.abs().max())
         raise ValueError(f".spz holds coordinates below {SPZ_LIMIT:g}, got {largest:g}")
+    # Its readers take y to point up, whatever a person asked for.
+    axes = "opengl" if suffix == ".spz" else axes
     gaussians = gaussians_in_axes(gaussians.detach().to("cpu"), axes)
     if suffix == ".compressed.ply":
         gaussians = _for_compressed_ply(gaussians)
@@ -66,24 +94,94 @@ def save_splats(gaussians: Gaussians, path: str | Path, *, axes: Axes = "opencv"
         logger.warning(
             "clustering the view dependence of %d Gaussians for %s", len(gaussians), path
         )
-    data = _convert(ply_bytes(gaussians), "ply", suffix[1:], str(path))
+    data = _convert(ply_bytes(gaussians), suffix[1:], str(path))
+    if suffix == ".sog":
+        _check_sog(data, str(path))
     write_file(path, data)
 
 
 def load_splats(path: str | Path) -> Gaussians:
-    """Read Gaussians, float32, from a file with one of `SUFFIXES`.
+    """The Gaussians of a file. See `read_splats`."""
+    return read_splats(path).gaussians
 
-    Only a .ply can say that its axes are OpenGL's; other files are taken as they are.
+
+def read_splats(path: str | Path, *, strict: bool = False, trusted: bool = False) -> SplatFile:
+    """Read Gaussians, float32, from a PLY, compressed PLY, SPZ, SOG or .splat file.
+
+    The contents tell the format, not the name, but for .splat, which has no mark; all may be
+    packed with gzip. SOG is also read unbundled, by its `meta.json`. Only a .ply and an SPZ of
+    version 4 can state their axes. An SPZ without them has +y up, and so is turned; others are
+    taken as they are.
+
+    Args:
+        path: the file.
+        strict: refuse a file with rows that mean nothing instead of leaving them out
+            (`check_rows`).
+        trusted: without limits on what a packed file becomes.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the suffix is unknown, or naming the file and what is wrong with it.
+        ValueError: naming the file and what is wrong with it.
     """
-    suffix = splat_suffix(path)
-    if suffix == ".ply":
-        return load_ply(path)
-    data = Path(path).read_bytes()
-    return parse_ply(_convert(data, suffix[1:], "ply", str(path)), str(path))
+    path = Path(path)
+    with reading(path):
+        if path.name.lower() == sog.META_NAME:
+            return check_rows(sog.unbundled_rows(path, trusted=trusted), str(path), strict=strict)
+        data = path.read_bytes()
+        if data.startswith(GZIP):
+            unpacked = gunzip(data, trusted=trusted)
+            data = data if unpacked.startswith(MAGIC) else unpacked
+        return _read(data, path, strict, trusted)
+
+
+def _read(data: bytes, path: Path, strict: bool, trusted: bool) -> SplatFile:
+    name = str(path)
+    if data.startswith(b"ply"):
+        return _read_any_ply(data, name, strict)
+    if data.startswith((GZIP, MAGIC)):
+        rows, system = spz_rows(data, trusted=trusted)
+        found = check_rows(rows, name, strict=strict)
+        return replace(found, gaussians=from_system(found.gaussians, system))
+    if data.startswith(sog.ZIP):
+        return check_rows(sog.sog_rows(data, trusted=trusted), name, strict=strict)
+    if path.name.lower().removesuffix(".gz").endswith(".splat"):
+        return check_rows(_splat_rows(data), name, strict=strict)
+    raise ValueError(f"not a splat file: expected the contents of one of {', '.join(SUFFIXES)}")
+
+
+def _read_any_ply(data: bytes, name: str, strict: bool) -> SplatFile:
+    with bytes_as_file(data) as stream:
+        ply = open_ply(stream)
+        if is_compressed(ply):
+            return check_rows(compressed_rows(ply), name, strict=strict)
+        return read_ply(stream, name, strict=strict)
+
+
+_SPLAT = np.dtype(
+    [("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)]
+)
+
+
+def _splat_rows(data: bytes) -> SplatRows:
+    """What a .splat says: 32 bytes a Gaussian, nothing before or after."""
+    if not data or len(data) % _SPLAT.itemsize:
+        raise ValueError(f"not a .splat file: {len(data)} bytes, expected a multiple of 32")
+    table = np.frombuffer(data, _SPLAT)
+    return SplatRows(
+        means=table["means"],
+        quats=(table["quats"].astype(np.float64) - 128) / 128,
+        scales=table["scales"],
+        opacities=table["rgba"][:, 3] / 255,
+        sh=((table["rgba"][:, None, :3] / 255) - 0.5) / SH_C0,
+    )
+
+
+def _check_sog(data: bytes, name: str) -> None:
+    """Refuse what cannot be read back: the writer does not look whether its ranges are finite."""
+    try:
+        check_rows(sog.sog_rows(data, trusted=True), name, strict=True)
+    except ValueError as error:
+        raise ValueError(f"{name}: .sog cannot hold these values ({error})") from error
 
 
 def splat_suffix(path: str | Path) -> str:
@@ -99,21 +197,21 @@ def splat_suffix(path: str | Path) -> str:
     raise ValueError(f"{path}: unknown splat format, expected one of {', '.join(SUFFIXES)}")
 
 
-def _convert(data: bytes, source: str, target: str, name: str) -> bytes:
+def _convert(ply: bytes, target: str, name: str) -> bytes:
+    """A PLY of our own in another format."""
     with _native_output_on_stderr():
-        result = GaussForge().convert(data, source, target)
+        result = GaussForge().convert(ply, "ply", target)
     if "error" in result:
         raise ValueError(f"{name}: {result['error']}")
-    # Some damaged files give no error but no contents either.
     if not result["data"]:
-        raise ValueError(f"{name} is not a .{source} file, or damaged")
+        raise ValueError(f"{name} could not be written as .{target}")
     return bytes(result["data"])
 
 
 @contextmanager
 def _native_output_on_stderr() -> Iterator[None]:
-    """Send what C++ prints to standard error: the SPZ reader reports on standard output, where a
-    program that promises JSON must be alone."""
+    """Send what C++ prints to standard error: on standard output, a program that promises JSON must
+    be alone."""
     sys.stdout.flush()
     saved = os.dup(1)
     try:
