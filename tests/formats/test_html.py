@@ -72,6 +72,16 @@ def test_nothing_is_fetched(page):
     assert "viewer.js" not in page.split("<script", 1)[0]
 
 
+def test_the_licences_of_the_bundled_code_are_inside(page):
+    notice = page[page.index("<!--") : page.index("-->")]
+    texts = (html_format.VIEWER_FOLDER / "LICENSES.txt").read_text(encoding="utf-8")
+    assert notice.count("Copyright") == texts.count("Copyright") > 0
+    for words in ("supersplat-viewer", "Permission is hereby granted", "THE SOFTWARE IS PROVIDED"):
+        assert words in notice
+    # Of the comment nothing else of the page is part.
+    assert "<title>" not in notice
+
+
 def test_the_title_cannot_close_its_element(page):
     assert "<title>A &lt;b&gt; &amp; &lt;/title&gt;</title>" in page
 

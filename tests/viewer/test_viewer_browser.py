@@ -1,5 +1,6 @@
 """The built viewer in a real Chromium, drawing on the CPU."""
 
+import html
 import json
 import re
 import shutil
@@ -608,6 +609,23 @@ def test_a_one_file_export_opens_from_disk_without_a_network(browser, tmp_path):
     expect(page).to_have_title("A scene")
     assert problems == []
     assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
+    context.close()
+
+
+@pytest.mark.parametrize("sandbox", ["", ' sandbox="allow-scripts"'])
+def test_a_one_file_export_shows_its_scene_inside_of_a_frame(browser, tmp_path, sandbox):
+    path = tmp_path / "scene.html"
+    save_html(cloud_scene(), path, tilted_cameras())
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, offline=True)
+    page = context.new_page()
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    source = html.escape(path.read_text(encoding="utf-8"))
+    frame = f'<iframe{sandbox} width="{WIDTH}" height="{HEIGHT}" srcdoc="{source}"></iframe>'
+    page.set_content(frame)
+    splats = page.frame_locator("iframe").get_by_text("1,500 splats")
+    expect(splats).to_be_visible(timeout=TIMEOUT_MS)
+    assert problems == []
     context.close()
 
 

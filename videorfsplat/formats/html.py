@@ -1,6 +1,7 @@
 """One HTML file that shows a scene: the viewer, the splats, the cameras and their frames inside.
 
-It opens from disk, without a server or a network: its content policy allows no request at all.
+It opens from disk or in a frame, without a server or a network: its content policy allows no
+request at all. The licences of the code that it holds stand in its head.
 """
 
 import base64
@@ -32,7 +33,8 @@ _TITLE_TAG = "<title>Splat viewer</title>"
 # The engine sorts splats in a worker that it builds from its own text, hence blob:.
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
-    "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:"
+    "style-src 'unsafe-inline'; img-src data: blob:; connect-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
 )
 
 
@@ -61,6 +63,7 @@ def save_html(
     if frames is not None and len(frames) != num_views:
         raise ValueError(f"expected {num_views} frames, one per camera, got {len(frames)}")
     head = f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}" />'
+    head += f"\n{_comment(_read('LICENSES.txt'))}"
     page = _replace(_read("index.html"), _TITLE_TAG, f"<title>{html.escape(title)}</title>\n{head}")
     page = _replace(page, _STYLE_TAG, f"<style>{_read('viewer.css')}</style>")
     scene = base64.b64encode(_compressed_ply(gaussians)).decode()
@@ -111,6 +114,11 @@ def _data_url(frame: UInt8[np.ndarray, "h w 3"]) -> str:
     stream = io.BytesIO()
     Image.fromarray(frame).save(stream, "WEBP", quality=FRAME_QUALITY, method=6)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _comment(text: str) -> str:
+    text = text.replace("-->", "-- >").replace("--!>", "-- !>")
+    return f"<!--\n{text}\n-->"
 
 
 def _without_tags(text: str) -> str:
