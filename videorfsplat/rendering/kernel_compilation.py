@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
+# Two minutes on a slow and busy core.
+_MOST_SECONDS = 600.0
 _process: "subprocess.Popen[bytes] | None" = None
 
 
@@ -27,9 +29,13 @@ def start_compiling() -> None:
 
 
 def wait_for_kernels() -> None:
-    """Wait until the kernels that `start_compiling` began are in the cache."""
+    """Wait until the kernels that `start_compiling` began are in the cache, or for too long."""
     if _process is not None:
-        _process.wait()
+        try:
+            _process.wait(_MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Whoever renders compiles then.
+            _process.kill()
 
 
 def _compile() -> None:

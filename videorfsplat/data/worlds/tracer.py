@@ -11,17 +11,15 @@ through each pixel centre and gives the depth; only pixels that differ from a ne
 averaged over a grid of sub-pixel rays.
 """
 
-import inspect
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.rendering.numba_compile import compile_kernel
 
 # Columns of the primitive table.
 SHAPE, CENTER, ROTATION, SIZE, ROUND, CUT, BOUND = 0, 1, 4, 13, 16, 17, 18
@@ -56,10 +54,7 @@ GROUND = -2
 Color = tuple[float, float, float]
 
 
-def _jit(function: Callable) -> Any:
-    """Compiled by numba, also where a run-time type checker has wrapped the function."""
-    compiler = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
-    return compiler(inspect.unwrap(function))
+_jit = compile_kernel(fastmath=True, nogil=True)
 
 
 class Look(NamedTuple):
