@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import gradio.routes
 import pytest
 import torch
@@ -59,8 +60,8 @@ class Site:
     step, does what it is about, and lets go.
     """
 
-    def __init__(self, address: str, events: PageEvents) -> None:
-        self.address, self.events = address, events
+    def __init__(self, address: str, events: PageEvents, page: gr.Blocks) -> None:
+        self.address, self.events, self.page = address, events, page
         self.steps = 0
         """Begun so far."""
         self.prompts: list[str] = []
@@ -141,13 +142,13 @@ def served(tmp_path_factory) -> Iterator[Site]:
     write_example(pipeline, root / "made", root / "examples" / "house")
     events = PageEvents(
         ModelHost(str(root / "model"), "cpu"),
-        RequestFiles(root / "requests"),
+        RequestFiles(root / "requests", uploads=root / "uploads"),
         find_example_scenes(root / "examples"),
     )
     # Tests look at single steps.
     page_events.UPDATE_SECONDS = 0
     page = serve(events, root / "examples")
-    yield Site(page.local_url.rstrip("/"), events)
+    yield Site(page.local_url.rstrip("/"), events, page)
     page.close()
 
 

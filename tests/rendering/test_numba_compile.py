@@ -42,7 +42,8 @@ def kernel(tmp_path, monkeypatch) -> Iterator[Any]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         assert module.double(21) == 42
-        return sum(module.double.stats.cache_hits.values()), Path(module.double.stats.cache_path or "")
+        stats = module.double.stats
+        return sum(stats.cache_hits.values()), Path(stats.cache_path or "")
 
     yield call
     monkeypatch.undo()

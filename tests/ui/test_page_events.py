@@ -1,10 +1,10 @@
 """What the page does, without a browser."""
 
+import asyncio
 import html
 import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -44,6 +44,13 @@ def query_of(line: str) -> dict[str, str]:
 # What Gradio knows of whoever asks.
 VISITOR: Any = SimpleNamespace(session_hash="visitor")
 OTHER_VISITOR: Any = SimpleNamespace(session_hash="other")
+
+
+def descriptions(events: PageEvents) -> list[str]:
+    async def said() -> list[str]:
+        return [card async for card in events.describe_model()]
+
+    return asyncio.run(said())
 
 
 def generated(events: PageEvents, fields: Fields = FIELDS) -> list[tuple[Activity, Result]]:
@@ -252,7 +259,7 @@ def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):
 
 def test_words_are_marked_once_the_model_is_there(events):
     assert events.mark_words("a dragon") == ""
-    cards = list(events.describe_model())
+    cards = descriptions(events)
     assert "loading the model" in cards[0]
     assert "tiny" in cards[-1]
     assert "No people" in cards[-1]
@@ -265,7 +272,7 @@ def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
     from videorfsplat.ui.request_files import RequestFiles
 
     events = PageEvents(ModelHost(str(tmp_path), "cpu"), RequestFiles(tmp_path / "requests"))
-    *_, card = events.describe_model()
+    *_, card = descriptions(events)
     assert 'data-state="missing"' in card
     assert "cannot load the model" in card
 
@@ -293,14 +300,14 @@ def test_after_a_run_without_result_the_scene_from_before_it_is_back(events):
     _, previous, *_ = events.begin(*FIELDS, result.scene, None)
     # Stopped at once, and begun again: there is no scene on screen, but one to come back to.
     assert events.begin(*FIELDS, None, previous)[1] == previous == result.scene
-    activity, shown = result_of(events.settle(None, previous, VISITOR))
+    activity, shown = result_of(asyncio.run(events.settle(None, previous, VISITOR)))
     assert "Stopped." in activity.status
     assert activity.generate["interactive"]
     assert shown.scene == result.scene
     assert shown.frames == result.frames
     assert shown.timetable == SKIP
     # A comparison has its own place and leaves the scene where it is.
-    _, shown = result_of(events.settle(result.scene, previous, VISITOR))
+    _, shown = result_of(asyncio.run(events.settle(result.scene, previous, VISITOR)))
     assert shown == Result()
 
 
@@ -325,10 +332,13 @@ def test_a_stopped_page_rests_when_the_visitors_own_run_has_ended(events):
     assert "Stopping…" in activity.status
     assert not activity.generate["interactive"]
     # Others do not wait for it.
-    events.settle(None, None, OTHER_VISITOR)
-    with ThreadPoolExecutor(1) as thread:
-        settled = thread.submit(events.settle, None, None, VISITOR)
-        with pytest.raises(TimeoutError):
-            settled.result(timeout=0.2)
+    asyncio.run(events.settle(None, None, OTHER_VISITOR))
+
+    async def settle_while_the_run_ends() -> tuple[Any, ...]:
+        settled = asyncio.create_task(events.settle(None, None, VISITOR))
+        done, _ = await asyncio.wait([settled], timeout=0.2)
+        assert not done
         run.close()
-        assert "Stopped." in result_of(settled.result(timeout=60))[0].status
+        return await settled
+
+    assert "Stopped." in result_of(asyncio.run(settle_while_the_run_ends()))[0].status

@@ -17,7 +17,7 @@ def main(words: Sequence[str]) -> int:
     args = parser.parse_args(words)
     from videorfsplat.ui.page import open_page
 
-    open_page(args.model, args.device, args.port, args.cache, args.examples)
+    open_page(args.model, args.device, args.port, args.cache, args.examples, args.host)
     return 0
 
 
@@ -27,3 +27,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--cache", type=Path, default=_CACHE, help=f"results (default: {_CACHE})")
     parser.add_argument("--examples", type=Path, help="folder of scenes made earlier")
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        help="a name that the page is reached under, as behind a proxy; may be given again",
+    )

@@ -2,11 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 
 import gradio as gr
+from pydantic import ValidationError, validate_call
 
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.settings import GenerationSettings
@@ -14,6 +16,8 @@ from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.sampling_updates import SamplingStep
 from videorfsplat.ui.words_for_errors import errors_in_words
+
+T = TypeVar("T")
 
 
 class File(TypedDict):
@@ -138,11 +142,11 @@ class Endpoints:
                 page_settings.settings_from_values(
                     {**values, "pose_offset": pose_offset}, self._events.host.model
                 )
-                for pose_offset in _pair(pose_offsets)
+                for pose_offset in pose_offsets
             ]
             for run, settings in enumerate(both):
                 done, total = 0, settings.num_inference_steps
-                for item in self._events.sample(settings, self._events.files.new()):
+                for item in self._events.sample(settings):
                     if isinstance(item, SamplingStep):
                         done = item.index + 1
                     else:
@@ -165,10 +169,8 @@ class Endpoints:
         """
         from videorfsplat.ui.downloads import make_download
 
-        with errors_in_words("No file"):
-            return _file(
-                self._events.host.run(make_download, self._events.kept(name), file_name, axes)
-            )
+        with errors_in_words("No file"), self._events.added_to(name) as folder:
+            return _file(self._events.host.run(make_download, folder, file_name, axes))
 
     def film(self, name: str, path: str = "") -> File:
         """A film of a generated scene.
@@ -179,8 +181,8 @@ class Endpoints:
         """
         from videorfsplat.ui.downloads import make_film
 
-        with errors_in_words("No film"):
-            return _file(self._events.host.run(make_film, self._events.kept(name), path or None))
+        with errors_in_words("No film"), self._events.added_to(name) as folder:
+            return _file(self._events.host.run(make_film, folder, path or None))
 
     def timetable(
         self,
@@ -209,12 +211,13 @@ class Endpoints:
         """
         from videorfsplat.ui import vocabulary
 
-        return vocabulary.unknown_words(prompt)
+        with errors_in_words("Not read"):
+            return vocabulary.unknown_words(prompt)
 
     def _generate(self, values: dict[str, Any]) -> Iterator[Progress]:
         with errors_in_words("Not generated"):
             settings = page_settings.settings_from_values(values, self._events.host.model)
-            for item in self._events.sample(settings, self._events.files.new()):
+            for item in self._events.sample(settings):
                 if isinstance(item, SamplingStep):
                     yield _progress(item)
                 else:
@@ -245,26 +248,41 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         endpoints.timetable,
         endpoints.unknown_words,
     ):
-        gr.api(method, api_name=method.__name__)
-
-
-def _pair(pose_offsets: Sequence[float]) -> Sequence[float]:
-    if len(pose_offsets) != 2:
-        raise ValueError(f"Give two timestep offsets, not {len(pose_offsets)}.")
-    return pose_offsets
+        gr.api(_told_to_programs(method), api_name=method.__name__)
 
 
 def _add_run(method: Callable[..., Iterator[Any]], update: type, sampler: dict[str, Any]) -> None:
     """An endpoint that tells its progress."""
 
-    @functools.wraps(method)
+    taking = _told_to_programs(method)
+
+    @functools.wraps(taking)
     def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        yield from method(*args, **kwargs)
+        yield from taking(*args, **kwargs)
 
     # The schema is read from the return annotation, which says Iterator for a generator.
     signature = inspect.signature(method).replace(return_annotation=update)
     run.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
     gr.api(run, api_name=method.__name__, **sampler)
+
+
+def _told_to_programs(method: Callable[..., T]) -> Callable[..., T]:
+    """The method with its arguments checked by their types, and described each in one line, of
+    which programs would see only the first."""
+    checked = validate_call(method)
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> T:
+        try:
+            return checked(**signature.bind(*args, **kwargs).arguments)
+        except ValidationError as error:
+            problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise gr.Error("; ".join(problems), title="Not taken", print_exception=False) from error
+
+    # What is indented below an argument goes on about it.
+    call.__doc__ = re.sub(r"\n {16,}", " ", method.__doc__ or "")
+    return call
 
 
 def _progress(step: SamplingStep) -> Progress:

@@ -11,7 +11,7 @@ from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.video import save_video
 from videorfsplat.generation.preview import preview_cameras, render_frames
-from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
 from videorfsplat.ui.packed_scene import load_packed_scene
 from videorfsplat.ui.page_files import file_url
 from videorfsplat.ui.scene_folder import SPLATS_NAME
@@ -93,13 +93,15 @@ def make_film(folder: Path, path_name: str | None, seconds: float = 6.0) -> Path
     Raises:
         ValueError: if the path is unknown.
     """
+    path = folder / "files" / f"film-{path_name or 'cameras'}.mp4"
+    if path_name in (None, *TRAJECTORIES) and path.is_file():
+        return path
     scene = load_packed_scene(folder)
     cameras, count = scene.cameras, round(24 * seconds)
     if path_name is not None:
         size = {"width": cameras.width, "height": cameras.height}
         cameras = trajectory(path_name, num_views=cameras.num_views, **size)
     film = render_frames(scene.gaussians, preview_cameras(cameras, count))
-    path = folder / "files" / f"film-{path_name or 'cameras'}.mp4"
     save_video(film, path)
     return path
 

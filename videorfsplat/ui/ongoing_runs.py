@@ -1,8 +1,18 @@
 """Which visitors have a run that is computed right now, and what stops it."""
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from threading import Condition, Event
+from dataclasses import dataclass, field
+from threading import Event, Lock
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    visitor: str | None
+    stopped: Event = field(default_factory=Event)
+    ended: Future[None] = field(default_factory=Future)
 
 
 class OngoingRuns:
@@ -14,35 +24,41 @@ class OngoingRuns:
 
     def __init__(self, after_work: Callable[[Callable[[], None]], None]) -> None:
         self._after_work = after_work
-        self._runs: list[tuple[str | None, Event]] = []
-        self._ended = Condition()
+        self._runs: list[_Run] = []
+        self._lock = Lock()
 
     @contextmanager
     def of(self, visitor: str | None) -> Iterator[Event]:
         """A run of this visitor goes on; the event is set when the visitor stops it."""
-        run = visitor, Event()
-        with self._ended:
+        run = _Run(visitor)
+        with self._lock:
             self._runs.append(run)
         try:
-            yield run[1]
+            yield run.stopped
         finally:
             self._after_work(lambda: self._end(run))
 
     def stop(self, visitor: str | None) -> None:
         """Tell this visitor's runs that nobody wants their result."""
-        with self._ended:
-            for stopped in self._of(visitor):
-                stopped.set()
+        for run in self._of(visitor):
+            run.stopped.set()
 
-    def wait_for_end(self, visitor: str | None) -> None:
-        """Return when this visitor has no run; at once if there is none."""
-        with self._ended:
-            self._ended.wait_for(lambda: not self._of(visitor))
+    async def ended(self, visitor: str | None, seconds: float) -> bool:
+        """Wait until this visitor has no run, at most so long; whether it has none.
 
-    def _of(self, visitor: str | None) -> list[Event]:
-        return [stopped for owner, stopped in self._runs if owner == visitor]
+        However many wait, no thread does.
+        """
+        ends = [asyncio.wrap_future(run.ended) for run in self._of(visitor)]
+        if not ends:
+            return True
+        _, still_waiting = await asyncio.wait(ends, timeout=seconds)
+        return not still_waiting
 
-    def _end(self, run: tuple[str | None, Event]) -> None:
-        with self._ended:
+    def _of(self, visitor: str | None) -> list[_Run]:
+        with self._lock:
+            return [run for run in self._runs if run.visitor == visitor]
+
+    def _end(self, run: _Run) -> None:
+        with self._lock:
             self._runs.remove(run)
-            self._ended.notify_all()
+        run.ended.set_result(None)

@@ -1,27 +1,31 @@
 """The page: a sentence becomes a scene to walk through and to download. Layout, wired to events."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
+from videorfsplat.ui.admission import MAX_SESSIONS, RUNS_LINE, Line
 from videorfsplat.ui.api import add_endpoints
 from videorfsplat.ui.example_scenes import find_example_scenes
 from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES
 from videorfsplat.ui.layout import ask_column, compare_tab, scene_tab
 from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.page_events import PageEvents
-from videorfsplat.ui.page_files import read_asset
+from videorfsplat.ui.page_files import SERVED_FOLDERS, read_asset
 from videorfsplat.ui.request_files import RequestFiles
 from videorfsplat.ui.theme import page_css, page_header, page_theme
+from videorfsplat.ui.web_policy import GuardedApp, WebPolicy, bound_sockets
 from videorfsplat.ui.zero_gpu import on_zero_gpu
 
 # One run at a time, whichever tab or client asks for it.
-SAMPLER: dict[str, Any] = {"concurrency_id": "sampler", "concurrency_limit": 1}
+SAMPLER: dict[str, Any] = {"concurrency_id": RUNS_LINE, "concurrency_limit": 1}
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE: dict[str, Any] = {"queue": False, **HIDDEN}
 # While a number is being typed a slider has none, which Gradio would call an error.
@@ -32,6 +36,10 @@ FILES: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2, **HI
 RUN: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", **SAMPLER}
 
 HEAD_START_SECONDS = 10
+
+# Handlers of the page have threads of their own only if there are not 40, Gradio's default: then
+# they share those that serve files and the page itself.
+MAX_THREADS = 32
 
 # Gradio looks for events a thousand times a second, and the model pays for it.
 QUEUE_POLL_SECONDS = 0.02
@@ -192,28 +200,61 @@ def _wire_end(
     return [_list_files_after(end.success, events, scene) for end in [runs[0], *ends]]
 
 
-def serve(events: PageEvents, examples_folder: Path | None, port: int | None = None) -> gr.Blocks:
-    """Build the page and serve it from a thread of its own."""
+def serve(
+    events: PageEvents,
+    examples_folder: Path | None,
+    port: int | None = None,
+    policy: WebPolicy | None = None,
+) -> gr.Blocks:
+    """Build the page and serve it from a thread of its own.
+
+    Args:
+        events: what the page does.
+        examples_folder: scenes made earlier, to be served.
+        port: by default the first free one from 7860.
+        policy: what is answered; by default as a page at home, or the Space it runs in, does.
+    """
+    policy = policy or WebPolicy.of_environment()
+    folders = {"viewer": VIEWER_FOLDER, "results": events.files.root, "examples": examples_folder}
+    served = {name: folder for name, folder in folders.items() if folder is not None}
+    for name, folder in {**served, "uploads": Path(get_upload_folder())}.items():
+        SERVED_FOLDERS.add(name, folder)
     page = build_page(events)
-    folders = [VIEWER_FOLDER, events.files.root, examples_folder]
-    gr.set_static_paths([folder for folder in folders if folder is not None])
-    page.queue(max_size=64)
-    page._queue.sleep_when_free = QUEUE_POLL_SECONDS
+    gr.set_static_paths(list(served.values()))
+    page.queue(api_open=False)
+    page._queue = line = Line(page)
+    line.sleep_when_free = QUEUE_POLL_SECONDS
     page.launch(
         server_port=port,
+        max_threads=MAX_THREADS,
+        state_session_capacity=MAX_SESSIONS,
+        enable_monitoring=False,
+        ssr_mode=False,
         theme=page_theme(),
         css=page_css(),
         js=read_asset("page.js"),
         max_file_size=MAX_UPLOAD_BYTES,
         mcp_server=True,
-        show_error=True,
+        # What a visitor can do something about is said in words all the same.
+        show_error=False,
         prevent_thread_lock=True,
     )
+    stack = page.app.middleware_stack
+    assert stack is not None, "it is built when the server starts"
+    page.app.middleware_stack = GuardedApp(
+        stack, policy, line.listening, events.files.make_room_for_upload
+    )
+    bound_sockets(page.server, policy)
     return page
 
 
 def open_page(
-    model: str, device: str, port: int | None, cache: Path, examples_folder: Path | None
+    model: str,
+    device: str,
+    port: int | None,
+    cache: Path,
+    examples_folder: Path | None,
+    hosts: Sequence[str] = (),
 ) -> None:
     """Serve the page until it is interrupted.
 
@@ -223,6 +264,11 @@ def open_page(
         port: of this machine; `None` is the first free one from 7860.
         cache: folder of uploads and results.
         examples_folder: scenes made earlier; the page opens with the first one.
+        hosts: names that the page is reached under besides those of this machine.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if the cache cannot be written to, or an example is damaged.
     """
     # Where Gradio keeps uploads; read when the page is built.
     uploads = cache / "uploads"
@@ -235,7 +281,7 @@ def open_page(
         host.pipeline()
         if host.has_few_step:
             host.run(host.few_step_pipeline)
-    page = serve(events, examples_folder, port)
+    page = serve(events, examples_folder, port, WebPolicy.of_environment(hosts))
     # Visitors start it as soon as their page is open; this is for when nobody comes.
     Timer(HEAD_START_SECONDS, host.start).start()
     page.block_thread()

@@ -3,12 +3,14 @@
 The heavy modules are imported where they are first needed, so that the page opens before them.
 """
 
+import asyncio
 import html
 import math
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -17,6 +19,7 @@ import gradio as gr
 
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip
@@ -37,6 +40,9 @@ from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
 
 UPDATE_SECONDS = 0.6
 """Steps that follow each other faster than this are not all shown."""
+
+SETTLE_SECONDS = 60.0
+"""Until a stopped run is taken for ended; a step of the largest model is shorter."""
 
 
 class PageEvents:
@@ -67,13 +73,14 @@ class PageEvents:
         )
 
     def sample(
-        self, settings: GenerationSettings, folder: Path, stopped: Event | None = None
+        self, settings: GenerationSettings, stopped: Event | None = None
     ) -> Iterator[SamplingStep | Path]:
         """A run: steps worth showing, then the folder with the scene; no step begins once `stopped`
         is set."""
         # Before the run enters the thread in which the model would be loaded.
         self.host.start()
-        return _worth_showing(self.host.stream(self._sample(settings, folder), stopped))
+        with self.files.new() as folder:
+            yield from _worth_showing(self.host.stream(self._sample(settings, folder), stopped))
 
     # The page opens --------------------------------------------------------------------------
 
@@ -103,11 +110,13 @@ class PageEvents:
         # The timetable shown is that of the fields.
         return card, *fields, *example._replace(timetable=SKIP)
 
-    def describe_model(self) -> Iterator[str]:
+    async def describe_model(self) -> AsyncIterator[str]:
         """The line about the model, and what it can draw as soon as it is loaded."""
         if not self.host.is_ready:
             yield _model_card("loading", "loading the model…")
         try:
+            # Any number of visitors may wait for it, and none of them in a thread.
+            await asyncio.shield(asyncio.wrap_future(self.host.start()))
             facts = self.host.facts()
         except (ValueError, RuntimeError, OSError) as error:
             yield _model_card("missing", str(error))
@@ -149,6 +158,8 @@ class PageEvents:
     def mark_words(self, prompt: str) -> str:
         """The words that the model never saw; nothing while it is not loaded."""
         if not self.host.is_ready or not self.host.facts().knows_captions_only:
+            return ""
+        if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT_CHARACTERS:
             return ""
         from videorfsplat.ui.vocabulary import marked_prompt
 
@@ -254,12 +265,12 @@ class PageEvents:
         detail = "The step that is on its way is the last."
         return True, *stopping(message_card("Stopping…", detail, state="busy"))
 
-    def settle(
+    async def settle(
         self, shown: str | None, previous: str | None, request: gr.Request
     ) -> tuple[Any, ...]:
-        """The page as soon as the visitor's stopped run has ended. Before that Gradio would take a
-        click on Generate for one too many."""
-        self.runs.wait_for_end(request.session_hash)
+        """The page as soon as the visitor's stopped run has ended, or nothing if that takes too
+        long. Before that Gradio would take a click on Generate for one too many."""
+        await self.runs.ended(request.session_hash, SETTLE_SECONDS)
         card = message_card("Stopped.", "Nothing more is computed.", state="stopped")
         return *resting(card), *self._back_to(shown, previous)
 
@@ -297,6 +308,18 @@ class PageEvents:
             raise ValueError("This scene is not kept any more. Generate it again.")
         return folder
 
+    @contextmanager
+    def added_to(self, scene: str | None) -> Iterator[Path]:
+        """The folder of a scene, to which files are added.
+
+        Raises:
+            ValueError: in words, if there is none.
+            OSError: in words, if there is no room.
+        """
+        folder = self.kept(scene)
+        with self.files.adding_to(folder):
+            yield folder
+
     def list_downloads(self, scene: str | None, axes: Literal["opencv", "opengl"]) -> Iterator[str]:
         """The scene's files as they are made."""
         folder = self.files.find(scene or "")
@@ -305,14 +328,15 @@ class PageEvents:
             return
         from videorfsplat.ui.downloads import downloads_list
 
-        yield from self.host.stream(downloads_list(folder, axes))
+        with errors_in_words("No files"), self.files.adding_to(folder):
+            yield from self.host.stream(downloads_list(folder, axes))
 
     def make_film(self, scene: str | None, path: str) -> str:
         """A film along a path, as HTML."""
         from videorfsplat.ui.downloads import film_player, make_film
 
-        with errors_in_words("No film"):
-            return film_player(self.host.run(make_film, self.kept(scene), path or None))
+        with errors_in_words("No film"), self.added_to(scene) as folder:
+            return film_player(self.host.run(make_film, folder, path or None))
 
     def share(self, scene: str | None, *values: Any) -> str:
         """A link to the shown scene, or to the fields if there is none, as HTML."""
@@ -332,7 +356,7 @@ class PageEvents:
         settings = GenerationSettings.from_dict(chosen)
         start = time.perf_counter()
         yield *working(self._starting()), *Result()
-        for item in self.sample(settings, self.files.new(), stopped):
+        for item in self.sample(settings, stopped):
             if isinstance(item, SamplingStep):
                 yield *Activity(status=progress_card(item)), *self._step(settings, item)
                 continue
@@ -405,7 +429,7 @@ class PageEvents:
     def _run_side(
         self, settings: GenerationSettings, index: int, name: str, stopped: Event
     ) -> Iterator[tuple[Any, ...]]:
-        for item in self.sample(settings, self.files.new(), stopped):
+        for item in self.sample(settings, stopped):
             if isinstance(item, SamplingStep):
                 card, result = progress_card(item, name), self._step(settings, item)
             else:
@@ -433,8 +457,8 @@ class PageEvents:
         """The example in a folder of results, where its other files can be made once for all."""
         folder = self.files.find(self._copies.get(example.folder.name, ""))
         if folder is None:
-            folder = self.files.new()
-            shutil.copytree(example.folder, folder, dirs_exist_ok=True)
+            with self.files.new() as folder:
+                shutil.copytree(example.folder, folder, dirs_exist_ok=True)
             self._copies[example.folder.name] = folder.name
         # Its age counts from the last time it was opened; a copy takes that of the original.
         os.utime(folder)

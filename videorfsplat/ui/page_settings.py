@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from videorfsplat.generation.checkpoint import few_step_folder
 from videorfsplat.generation.settings import MAX_SEED, GenerationSettings
@@ -98,8 +98,10 @@ def chosen_trajectory(source: CameraSource, preset: str, camera_file: str | None
     if source == "generated":
         return None
     if source == "preset":
+        if preset not in list(PRESETS):
+            raise ValueError(f"The preset path must be one of {', '.join(PRESETS)}.")
         return preset
-    if not camera_file:
+    if not isinstance(camera_file, str) or not camera_file:
         raise ValueError("Upload a transforms.json, or let the cameras be generated.")
     return camera_file
 
@@ -107,8 +109,9 @@ def chosen_trajectory(source: CameraSource, preset: str, camera_file: str | None
 def check_ranges(values: Mapping[str, Any]) -> None:
     """Raise a `ValueError` naming a setting beyond what a visitor may ask for, of those given."""
     for name, (low, high) in RANGES.items():
-        if name in values and not low <= values[name] <= high:
-            raise ValueError(f"{name} must lie between {low} and {high}, got {values[name]:g}")
+        value = values.get(name, low)
+        if not _is_number(value) or not low <= value <= high:
+            raise ValueError(f"{name} must lie between {low} and {high}, got {value!r:.40}")
 
 
 def with_variant(settings: GenerationSettings, variant: Variant) -> GenerationSettings:
@@ -138,16 +141,22 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
 
 def check_prompt(prompt: str | None) -> None:
     """Raise a `ValueError` in words if there is nothing to draw, or too much of it."""
-    if not (prompt or "").strip():
+    if not isinstance(prompt or "", str):
+        raise ValueError("The sentence must be a text.")
+    if not prompt or not prompt.strip():
         raise ValueError("Write a sentence first.")
-    if len(prompt or "") > MAX_PROMPT_CHARACTERS:
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise ValueError(f"Write at most {MAX_PROMPT_CHARACTERS} characters.")
 
 
 def check_seed(seed: float | None) -> None:
     """Raise a `ValueError` in words if this is no seed."""
-    if seed is None or not 0 <= seed <= MAX_SEED or seed != int(seed):
+    if not _is_number(seed) or not 0 <= seed <= MAX_SEED or seed != int(seed):
         raise ValueError("The seed must be a whole number, 0 or more.")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _camera_source(trajectory: str | None) -> CameraSource:

@@ -7,20 +7,31 @@ from videorfsplat.data.worlds.captions import VOCABULARY
 from videorfsplat.data.worlds.grammar import GROUNDS, TIMES
 from videorfsplat.data.worlds.motions import MOTIONS
 from videorfsplat.data.worlds.objects import KINDS, PALETTE
+from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 
 # A word of any script, so that what is not English is marked as well.
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 
 
 def unknown_words(prompt: str) -> list[str]:
-    """The words that no training caption has, in the order of the prompt, each once."""
+    """The words that no training caption has, in the order of the prompt, each once.
+
+    Raises:
+        ValueError: if the prompt is longer than one may be.
+    """
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise ValueError(f"Write at most {MAX_PROMPT_CHARACTERS} characters.")
     words = dict.fromkeys(match.group().lower() for match in _WORD.finditer(prompt))
     return [word for word in words if word not in VOCABULARY]
 
 
 def marked_prompt(prompt: str) -> str:
-    """The prompt as HTML with unknown words marked and named; nothing if there are none."""
-    unknown = unknown_words(prompt)
+    """The prompt as HTML with unknown words marked and named; nothing if there are none.
+
+    Raises:
+        ValueError: if the prompt is longer than one may be.
+    """
+    unknown = dict.fromkeys(unknown_words(prompt))
     if not unknown:
         return ""
 

@@ -1,0 +1,206 @@
+"""How the page serves many visitors: `python tests/page/measure_visitors.py` ends with JSON.
+
+Starts the page on 127.0.0.1 and sends it rounds of visitors, each from a loopback address of its
+own, who ask for a scene by a few steps at nearly the same time. A third of each round does not
+stay: half of these cancel while they wait or while their run goes on, the others just leave.
+
+- `served`, `asked_and_stayed`: runs that gave a scene, and visitors who waited for one;
+- `out_of_order`: visitors served before one who stayed and had come earlier;
+- `left_but_computed`: scenes made for visitors who had gone before their turn;
+- `wait_error_median`, `wait_error_worst_tenth`: |told − true| ÷ true of the times until the result
+  that those who stayed were told after the last had left;
+- `seconds_median`, `seconds_worst`: from asking to the result;
+- `memory_mb`: resident after so many requests; `memory_growth`: last ÷ after the first round.
+
+Nothing but this machine is spoken to, and no more than `--rounds` times `--visitors` requests.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+from visitors import Visitor
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+
+GAP_SECONDS = 0.05
+"""Between one visitor's coming and the next, so that their order is known."""
+MAX_REQUESTS = 1000
+
+
+@dataclass
+class Visit:
+    """What became of a visitor."""
+
+    number: int
+    leaves: str = ""
+    """`cancel`, `go` or nothing."""
+    asked: float = 0.0
+    told: list[tuple[float, float]] = field(default_factory=list)
+    """When something was told, and when the result would be there by that."""
+    served: float = math.nan
+    """When; not a number if it was not."""
+    refused: int | None = None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How the page serves many visitors.")
+    parser.add_argument("--model", default="tiny", help="tiny, of the tests, mini or a folder")
+    parser.add_argument("--visitors", type=int, default=30, help="of a round")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, nargs="+", default=[2, 4, 8], help="asked in turn")
+    parser.add_argument("--port", type=int, default=7899)
+    args = parser.parse_args()
+    if args.visitors * args.rounds > MAX_REQUESTS:
+        raise SystemExit(f"at most {MAX_REQUESTS} requests")
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_tiny_model(Path(folder)) if args.model == "tiny" else args.model
+        command = [sys.executable, "-m", "videorfsplat", "page", "--model", model]
+        command += ["--port", str(args.port), "--cache", f"{folder}/cache"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            address = f"http://127.0.0.1:{args.port}"
+            wait_for(address)
+            print(json.dumps(measure(address, process.pid, args, Path(folder) / "cache")))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def save_tiny_model(folder: Path) -> str:
+    from tiny import tiny_pipeline
+
+    tiny_pipeline().save_pretrained(folder / "model")
+    return str(folder / "model")
+
+
+def wait_for(address: str) -> None:
+    deadline = time.monotonic() + 600
+    while True:
+        try:
+            httpx.get(address, timeout=60)
+            return
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def measure(address: str, process: int, args: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    config = httpx.get(f"{address}/config", timeout=60).json()
+    generate = next(d["id"] for d in config["dependencies"] if d["api_name"] == "generate")
+    warm = Visitor(address)
+    for steps in sorted(set(args.steps)):
+        # So that the page has seen runs like these.
+        warm.join(generate, "a red house", 0, steps, 0.2, 1, 1, 1, "")
+        warm.result()
+    visits: list[Visit] = []
+    memory = {}
+    for round_ in range(args.rounds):
+        visits += serve_round(address, generate, args.visitors, args.steps, round_)
+        memory[len(visits)] = resident_mb(process)
+        print(f"{len(visits)} requests, {memory[len(visits)]:.0f} MB", file=sys.stderr)
+    stayed = [v for v in visits if not v.leaves and v.refused is None]
+    served = [v for v in stayed if not math.isnan(v.served)]
+    errors = [error for visit in served for error in wait_errors(visit)]
+    folders = [path for path in (cache / "requests").iterdir() if path.is_dir()]
+    seconds = [visit.served - visit.asked for visit in served]
+    return {
+        "asked_and_stayed": len(stayed),
+        "served": len(served),
+        "refused": [v.refused for v in visits if v.refused is not None],
+        "out_of_order": out_of_order(served),
+        "left": sum(bool(v.leaves) for v in visits),
+        "left_but_computed": len(folders) - len(served) - len(set(args.steps)),
+        "wait_error_median": round(median(errors), 3),
+        "wait_error_worst_tenth": round(quantiles(errors, n=10)[-1], 3),
+        "seconds_median": round(median(seconds), 1),
+        "seconds_worst": round(max(seconds), 1),
+        "memory_mb": {count: round(size) for count, size in memory.items()},
+        "memory_growth": round(memory[len(visits)] / memory[args.visitors], 3),
+    }
+
+
+def serve_round(
+    address: str, generate: int, count: int, steps: list[int], round_: int
+) -> list[Visit]:
+    visits = [Visit(n, ("", "", "cancel", "", "", "go")[n % 6]) for n in range(count)]
+    left = threading.Event()
+    threads = []
+    for visit in visits:
+        source = f"127.0.{round_ + 1}.{visit.number + 2}"
+        values = (f"a red house {visit.number}", visit.number, steps[visit.number % len(steps)])
+        visitor = Visitor(address, source)
+        visit.asked = time.monotonic()
+        answer = visitor.join(generate, *values, 0.2, 1, 1, 1, "")
+        if answer.status_code != 200:
+            visit.refused = answer.status_code
+            continue
+        event = answer.json()["event_id"]
+        arguments = (visit, visitor, generate, event, left)
+        threads.append(threading.Thread(target=spend, args=arguments, daemon=True))
+        threads[-1].start()
+        time.sleep(GAP_SECONDS)
+    left.set()
+    for thread in threads:
+        thread.join()
+    return visits
+
+
+def spend(
+    visit: Visit, visitor: Visitor, generate: int, event: str, all_are_there: threading.Event
+) -> None:
+    """What a visitor does after asking."""
+    for message in visitor.messages():
+        now = time.monotonic()
+        if visit.leaves and (all_are_there.is_set() or message["msg"] == "process_generating"):
+            if visit.leaves == "cancel":
+                body = {"session_hash": visitor.session, "fn_index": generate, "event_id": event}
+                visitor.post("/cancel", json=body)
+            return
+        if message["msg"] == "estimation" and message["rank_eta"] is not None:
+            visit.told.append((now, now + message["rank_eta"]))
+        if message["msg"] == "process_completed":
+            if message["success"]:
+                visit.served = now
+            return
+
+
+def wait_errors(visit: Visit) -> list[float]:
+    """Of what was told in the second half of the wait: those who leave have left by then."""
+    middle = (visit.asked + visit.served) / 2
+    return [
+        abs(expected - visit.served) / (visit.served - then)
+        for then, expected in visit.told
+        if then > middle
+    ]
+
+
+def out_of_order(served: list[Visit]) -> int:
+    rounds: list[list[Visit]] = []
+    for visit in served:
+        if not rounds or visit.number <= rounds[-1][-1].number:
+            rounds.append([])
+        rounds[-1].append(visit)
+    return sum(later.served < earlier.served for one in rounds for earlier, later in pairwise(one))
+
+
+def resident_mb(process: int) -> float:
+    text = Path(f"/proc/{process}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    main()
