@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "measure a model on held-out worlds",
     "bench": "measure how fast rendering and generation are here",
     "info": "count the parameters of a model",
+    "gpu-check": "check and measure everything that only a GPU can prove",
 }
 
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     name = chosen_word("videorfsplat", "Text to a 3D Gaussian scene.", COMMANDS, words)
-    command = importlib.import_module(f"videorfsplat.commands.{name}")
+    command = importlib.import_module(f"videorfsplat.commands.{name.replace('-', '_')}")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     # Requests to a hub are no news to whoever asked for a model.
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from diffusers.loaders import Mochi1LoraLoaderMixin
 
+from videorfsplat.formats.files import share
 from videorfsplat.training.run import TrainingRun
 
 
@@ -27,6 +28,7 @@ def save_model(run: TrainingRun, folder: Path) -> None:
     }
     exported.load_state_dict(weights, assign=True)
     exported.save_pretrained(folder)
+    share(folder)
 
 
 def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -46,3 +48,4 @@ def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) 
             if ".lora_" in name
         }
         Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)
+        share(folder)
