@@ -21,6 +21,9 @@ def save_model(run: TrainingRun, folder: Path) -> None:
     model = run.bare_model
     with torch.device("meta"):
         exported = type(model).from_config(model.config)
+    # What training has told the model since it was made: `from_config` gives back the defaults.
+    told = {name: value for name, value in model.config.items() if not name.startswith("_")}
+    exported.register_to_config(**told)
     weights = {
         name.replace(".base_layer.", "."): weight
         for name, weight in weights.items()
