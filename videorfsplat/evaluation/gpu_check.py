@@ -338,7 +338,9 @@ def _settings(run: _Run, name: str, steps: int) -> JointTraining:
     data = run.folder / "worlds"
     write_worlds(data, 0, 4, num_views=2, size=32, scenes_per_shard=4)
     return JointTraining(
-        RunConfig(str(run.folder / name), steps, 2, warmup_steps=1, log_every=1, sheet_minutes=1e9),
+        RunConfig(
+            str(run.folder / name), steps, 2, warmup_steps=1, log_every=1, sheet_minutes=None
+        ),
         str(data),
         str(MINI_CHECKPOINT),
         str(MINI_CHECKPOINT),
@@ -493,7 +495,7 @@ def _burst(run: _Run) -> Iterator[dict[str, Any]]:
     trained, (steps, batch) = 0, (1, 1) if run.is_toy else (50, 16)
     output = str(run.folder / "burst")
     settings = JointTraining(
-        RunConfig(output, steps, batch, learning_rate=1e-4, log_every=1, sheet_minutes=1e9),
+        RunConfig(output, steps, batch, learning_rate=1e-4, log_every=1, sheet_minutes=None),
         str(data),
         str(MINI_CHECKPOINT),
         str(MINI_CHECKPOINT),

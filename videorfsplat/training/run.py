@@ -54,7 +54,8 @@ class RunConfig:
     seed: int = 0
     log_every: int = 20
     save_minutes: float = 5.0
-    sheet_minutes: float = 20.0
+    sheet_minutes: float | None = 20.0
+    """Between sample sheets; one more is drawn at the end. `None` draws none."""
     accumulation_steps: int = 1
     """Parts of a process's share of the batch, one after the other."""
     data_workers: int | None = None
@@ -172,6 +173,8 @@ class TrainingRun:
             ValueError: on every process, if the data of one cannot be drawn.
             OSError: on every process, if a state cannot be written, or as before.
         """
+        if self.config.sheet_minutes is None:
+            sheet = None
         started = last_save = last_sheet = time.monotonic()
         seconds_before = self.progress.seconds
         self.model.train()
@@ -182,7 +185,7 @@ class TrainingRun:
             save, draw_sheet = self._agree(
                 parts,
                 now - last_save > 60 * self.config.save_minutes,
-                now - last_sheet > 60 * self.config.sheet_minutes,
+                now - last_sheet > 60 * (self.config.sheet_minutes or 0),
             )
             terms = self._one_step(parts, loss)
             totals = self.progress.totals
