@@ -28,7 +28,7 @@ def main() -> None:
     for prompt in held_out_prompts(args.prompts, seed=0):
         for name, model, settings in (
             ("twelve steps, three branches", pipeline, {}),
-            (f"{sampling.num_inference_steps} steps, one branch", few, sampling.sampling()),
+            (f"{sampling.num_inference_steps} steps, one branch", few, sampling.to_dict()),
         ):
             generator = torch.Generator().manual_seed(prompt.noise_seed)
             start = time.perf_counter()

@@ -29,7 +29,8 @@ from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.sampling.guidance import GuidanceScales, plan_branches
+from videorfsplat.sampling.guidance import plan_branches
+from videorfsplat.sampling.settings import GuidanceScales
 from videorfsplat.sampling.solvers import scheduler_shift
 from videorfsplat.training.flow_matching import TimeDistribution
 from videorfsplat.training.joint import JointTraining
@@ -128,7 +129,7 @@ def test_generate_writes_the_scene_and_prints_one_json_object(model, tmp_path, c
     assert stages.pop("total") == pytest.approx(sum(stages.values()), abs=0.01)
     assert stages.keys() >= {"load", "text", "denoise", "decode"}
     settings = GenerationSettings.from_dict(scene.record["settings"])
-    assert settings == GenerationSettings(PROMPT, 7, 2, model=str(model))
+    assert settings == GenerationSettings(PROMPT, 7, num_inference_steps=2, model=str(model))
     assert scene.record["versions"]["torch"] == torch.__version__
 
 
@@ -269,6 +270,12 @@ def test_export_writes_what_the_suffix_says(scene_folder, tmp_path, capsys):
     run_json(capsys, "export", ply, "--output", splat)
     # .splat keeps centres in float32.
     assert torch.equal(load_splats(splat).means, gaussians.means)
+    for source in (scene_folder, ply):
+        run_json(capsys, "export", source, "--output", tmp_path / "scene.html")
+        assert (
+            '<script type="text/plain" id="embedded-scene">'
+            in (tmp_path / "scene.html").read_text()
+        )
     line = check_refused(capsys, "export", ply, "--output", tmp_path / "scene.tum")
     assert "holds Gaussians only" in line
 
@@ -419,18 +426,6 @@ def test_assemble_takes_parts_of_whole_pipelines(model, tmp_path, capsys):
     _, usual = TimeDistribution().shifts(parts.num_views)
     shifts = [scheduler_shift(s) for s in (assembled.scheduler, assembled.pose_scheduler)]
     assert shifts == pytest.approx([3.0, usual], abs=1e-3)  # rounded when assembled
-
-
-def test_assemble_takes_the_shifts_that_the_transformer_was_trained_with(model, tmp_path, capsys):
-    trained = load_pipeline(str(model)).transformer
-    trained.register_to_config(timetable_shift=1.5, timetable_pose_shift=7.0)
-    trained.save_pretrained(tmp_path / "transformer")
-    words = [f"--{option}={model}" for option in ("autoencoder", "text-encoder", "decoder")]
-    words.append(f"--transformer={tmp_path / 'transformer'}")
-    run_json(capsys, "assemble", *words, "--output", tmp_path / "model", "--pose-shift", 3)
-    assembled = load_pipeline(str(tmp_path / "model"))
-    shifts = [scheduler_shift(s) for s in (assembled.scheduler, assembled.pose_scheduler)]
-    assert shifts == pytest.approx([1.5, 3.0], abs=1e-3)
 
 
 def test_assemble_refuses_a_shift_that_is_none(tmp_path, capsys):

@@ -69,7 +69,7 @@ def test_autoencoder_and_gaussian_decoder_hold_what_the_card_says():
 def test_few_steps_draw_what_is_stated():
     """Of these twelve prompts 0.79; the model by the same four steps without guidance 0.66."""
     model = load_pipeline("mini", "cpu")
-    variant, sampling = few_step_pipeline(model, "mini"), few_step_sampling("mini").sampling()
+    variant, sampling = few_step_pipeline(model, "mini"), few_step_sampling("mini").to_dict()
     probe = AttributeProbe.from_pretrained(MINI_PROBE).eval()
     prompts = held_out_prompts(12, seed=0)
 

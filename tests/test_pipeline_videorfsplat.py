@@ -1,3 +1,5 @@
+import dataclasses
+import inspect
 import itertools
 import logging
 import math
@@ -14,7 +16,10 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
+    callbacks,
 )
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGCutoffCallback
+from peft import LoraConfig
 from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
 from videorfsplat.geometry.cameras import Cameras, look_at
@@ -147,7 +152,7 @@ def test_tuple_holds_the_values_of_the_dictionary(pipeline):
     values = run(pipeline, output_type="pt", return_dict=False)
     assert isinstance(dictionary, VideoRFSplatPipelineOutput)
     assert isinstance(values, tuple)
-    assert len(values) == len(dictionary.to_tuple()) == 5
+    assert len(values) == len(dataclasses.fields(dictionary)) == 6
     assert torch.equal(values[0], dictionary.frames)
     assert torch.equal(values[1][0].viewmats, dictionary.cameras[0].viewmats)
 
@@ -464,7 +469,12 @@ def test_stream_yields_every_step_and_then_the_output(pipeline):
     assert_equal_outputs(output, run(pipeline))
 
 
-def test_call_has_the_signature_of_stream(pipeline):
+def test_call_has_the_arguments_of_stream(pipeline):
+    call, stream = (
+        [(p.name, p.default, p.kind) for p in inspect.signature(method).parameters.values()]
+        for method in (type(pipeline).__call__, type(pipeline).stream)
+    )
+    assert call == stream
     with pytest.raises(TypeError, match="nonsense"):
         pipeline(PROMPT, nonsense=1)
 
@@ -492,7 +502,6 @@ def test_callback_sees_only_declared_tensors(pipeline, names):
     output = run(pipeline, callback_on_step_end=callback, callback_on_step_end_tensor_inputs=names)
     assert [entry[0] for entry in seen] == [pipeline] * 4
     assert [entry[1] for entry in seen] == [0, 1, 2, 3]
-    assert seen[-1][2] == 1000
     assert all(entry[3] == set(names) for entry in seen)
     assert_equal_outputs(output, expected)
 
@@ -773,9 +782,9 @@ def test_number_of_scenes_repeats_rows_side_by_side(pipeline):
             },
             r"of shape \(1, 12\)",
         ),
-        ({"guidance_scale": math.nan}, "guidance_scale must be a number of at least 0, got nan"),
-        ({"pose_guidance_scale": -1.0}, "pose_guidance_scale must be a number of at least 0"),
-        ({"camera_guidance_scale": math.inf}, "camera_guidance_scale must be a number"),
+        ({"guidance_scale": math.nan}, "guidance_scale must be a finite number, got nan"),
+        ({"pose_guidance_scale": -1.0}, "pose_guidance_scale must be at least 0"),
+        ({"camera_guidance_scale": math.inf}, "camera_guidance_scale must be a finite number"),
         ({"pose_offset": 1.0}, "pose_offset must lie between -1 and 1, got 1.0"),
         ({"pose_offset": math.nan}, "pose_offset must lie between -1 and 1, got nan"),
         ({"pose_offset": math.nan, "cameras": arc()}, "pose_offset must lie between -1 and 1"),
@@ -846,3 +855,186 @@ def test_public_names_are_the_classes_of_their_modules():
         assert name in dir(videorfsplat)
     with pytest.raises(AttributeError, match="nonsense"):
         videorfsplat.nonsense  # noqa: B018
+
+
+# --- the contract of diffusers --------------------------------------------------------------------
+
+
+def shipped_callbacks() -> list[type[PipelineCallback]]:
+    found = vars(callbacks).values()
+    return [c for c in found if isinstance(c, type) and issubclass(c, PipelineCallback)]
+
+
+def test_diffusers_ships_the_callbacks_that_are_tested():
+    assert len(shipped_callbacks()) >= 6
+
+
+@pytest.mark.parametrize("kind", shipped_callbacks(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("is_list", [False, True])
+@pytest.mark.parametrize("prompts", [PROMPT, [PROMPT, "a lake"]], ids=["one", "two"])
+def test_every_callback_of_diffusers_runs(pipeline, calls, kind, is_list, prompts):
+    if kind is PipelineCallback:
+        # The base class is for others to fill in.
+        kind = type("Own", (kind,), {"tensor_inputs": [], "callback_fn": lambda *words: words[-1]})
+    callback = kind(cutoff_step_ratio=None, cutoff_step_index=1)
+    callback = MultiPipelineCallbacks([callback]) if is_list else callback
+    pipeline(
+        prompts,
+        num_inference_steps=4,
+        generator=seeded(),
+        callback_on_step_end=callback,
+        output_type="latent",
+        **GUIDED,
+    )
+    branches = [len(call.hidden_states) for call in calls]
+    cuts_off = "CFGCutoff" in kind.__name__
+    scenes = 1 if prompts is PROMPT else 2
+    # In the first step poses are noise, so that camera guidance has nothing to contrast.
+    assert branches[:2] == [2 * scenes, 3 * scenes]
+    # Guidance by text is off from the step after the cut; that by cameras goes on.
+    assert branches[2:] == [2 * scenes if cuts_off else 3 * scenes] * 2
+
+
+def test_a_run_whose_text_guidance_is_cut_off_goes_on_as_one_without_it(pipeline):
+    cut = SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=0)
+    settings = {"num_inference_steps": 2, "output_type": "latent", "camera_guidance_scale": 2.0}
+    states = []
+
+    def cut_and_look(pipe, index, timestep, tensors):
+        states.append((tensors.pop("latents"), tensors.pop("pose_latents")))
+        return cut(pipe, index, timestep, tensors)
+
+    names = ["latents", "pose_latents", "prompt_embeds"]
+    pipeline.scheduler = pipeline.pose_scheduler = FlowMatchEulerDiscreteScheduler()
+    found = pipeline(
+        PROMPT,
+        guidance_scale=4.0,
+        pose_guidance_scale=2.0,
+        generator=seeded(),
+        callback_on_step_end=cut_and_look,
+        callback_on_step_end_tensor_inputs=names,
+        **settings,
+    )
+
+    def start_there(pipe, index, timestep, tensors):
+        return dict(zip(names, states[0], strict=False)) if index == 0 else {}
+
+    wanted = pipeline(
+        PROMPT,
+        guidance_scale=1.0,
+        pose_guidance_scale=1.0,
+        generator=seeded(),
+        callback_on_step_end=start_there,
+        **settings,
+    )
+    torch.testing.assert_close(found.latents, wanted.latents)
+    torch.testing.assert_close(found.pose_latents, wanted.pose_latents)
+
+
+def test_callbacks_are_told_the_time_of_their_step(pipeline, calls):
+    seen = []
+
+    def look(pipe, index, timestep, tensors):
+        seen.append((timestep, pipe.current_timestep, pipe.num_timesteps, pipe.guidance_scale))
+        return {}
+
+    pipeline(PROMPT, num_inference_steps=3, generator=seeded(), callback_on_step_end=look, **GUIDED)
+    told = [float(call.timestep[0]) for call in calls]
+    assert [row[0] for row in seen] == [row[1] for row in seen] == pytest.approx(told)
+    assert [row[2] for row in seen] == [3] * 3
+    assert [row[3] for row in seen] == [GUIDED["guidance_scale"]] * 3
+    assert pipeline.current_timestep is None
+
+
+def test_callbacks_replace_the_text(pipeline, calls):
+    other = pipeline.encode_prompt("a lake", do_classifier_free_guidance=False)
+
+    def replace_text(pipe, index, timestep, tensors):
+        return {"prompt_embeds": other.prompt_embeds, "prompt_attention_mask": other[1]}
+
+    run(pipeline, callback_on_step_end=replace_text)
+    length = calls[1].encoder_hidden_states.shape[1]
+    assert not torch.equal(
+        calls[0].encoder_hidden_states[:1, :length], other.prompt_embeds[:, :length]
+    )
+    assert torch.equal(calls[1].encoder_hidden_states[:1], other.prompt_embeds[:, :length])
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"prompt_embed": torch.zeros(1)}, "prompt_embed.*nothing reads"),
+        ({"latents": torch.zeros(1)}, r"latents of shape \(1, 12, .*got \(1,\)"),
+        ({"negative_prompt_embeds": torch.zeros(1)}, "which this run does not have"),
+    ],
+    ids=["name", "shape", "absent"],
+)
+def test_callbacks_cannot_return_what_does_not_fit(pipeline, returned, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline(
+            PROMPT,
+            num_inference_steps=2,
+            guidance_scale=1.0,
+            pose_guidance_scale=1.0,
+            callback_on_step_end=lambda *_: returned,
+        )
+
+
+def test_given_embeddings_and_guidance_need_no_text_encoder(pipeline):
+    text = pipeline.encode_prompt(PROMPT, do_classifier_free_guidance=False)
+    parts = pipeline.components | {"text_encoder": None, "tokenizer": None}
+    bare = VideoRFSplatPipeline(**parts)
+    settings = {"num_inference_steps": 2, "guidance_scale": 4.0, "output_type": "latent"}
+    given = {"prompt_embeds": text.prompt_embeds, "prompt_attention_mask": text[1]}
+    found = bare(**given, generator=seeded(), **settings)
+    wanted = pipeline(PROMPT, generator=seeded(), **settings)
+    assert torch.equal(found.latents, wanted.latents)
+    for arguments in ({"prompt": PROMPT}, {**given, "negative_prompt": "fog"}):
+        with pytest.raises(ValueError, match="the pipeline has no text encoder"):
+            bare(**arguments, **settings)
+
+
+def test_prompts_may_be_cut_shorter(pipeline, calls):
+    short = pipeline.encode_prompt("a red house", max_sequence_length=2)
+    assert short.prompt_embeds.shape[1] == short.negative_prompt_embeds.shape[1] == 2
+    pipeline("a red house", num_inference_steps=1, max_sequence_length=2)
+    assert calls[0].encoder_hidden_states.shape[1] == 2
+    for length in (0, pipeline.max_sequence_length + 1):
+        with pytest.raises(ValueError, match="max_sequence_length must lie in"):
+            pipeline(PROMPT, max_sequence_length=length)
+
+
+@pytest.mark.parametrize("output_type", ["scene", "pt", "latent"])
+def test_a_tuple_has_every_field_at_its_place(pipeline, output_type):
+    settings = {"num_inference_steps": 1, "output_type": output_type}
+    output = pipeline(PROMPT, generator=seeded(), **settings)
+    values = pipeline(PROMPT, generator=seeded(), return_dict=False, **settings)
+    assert len(values) == 6
+    names = ("frames", "cameras", "camera_residuals", "gaussians", "latents", "pose_latents")
+    for name, value in zip(names, values, strict=True):
+        assert (value is None) == (getattr(output, name) is None), name
+    assert torch.equal(values[4], output.latents)
+
+
+def test_attention_arguments_scale_the_lora():
+    settings = {"num_inference_steps": 1, "output_type": "latent"}
+    pipeline = tiny_pipeline()
+    plain = pipeline(PROMPT, generator=seeded(), **settings).latents
+    pipeline.transformer.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
+    for name, weight in pipeline.transformer.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, generator=seeded())
+    whole = pipeline(PROMPT, generator=seeded(), **settings).latents
+    none = pipeline(PROMPT, generator=seeded(), attention_kwargs={"scale": 0.0}, **settings).latents
+    assert not torch.equal(whole, plain)
+    assert torch.equal(none, plain)
+
+
+def test_importing_the_model_leaves_the_process_as_it_was():
+    script = (
+        "from diffusers import MochiTransformer3DModel; import diffusers.loaders.peft, jaxtyping; "
+        "import warnings; before = list(warnings.filters); "
+        "import videorfsplat.models.transformer_videorfsplat; "
+        "assert warnings.filters == before"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -8,10 +8,11 @@ from diffusers.loaders import Mochi1LoraLoaderMixin
 from peft import get_peft_model_state_dict
 from transformers import T5Config, T5EncoderModel, T5TokenizerFast
 
-from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, FewStepSampling
+from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, save_few_step_sampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
+from videorfsplat.sampling.settings import Sampling
 from videorfsplat.training.lora import add_lora_everywhere
 
 NUM_VIEWS = 3
@@ -104,7 +105,7 @@ def save_tiny_few_step(model_folder: Path, seed: int = 1) -> None:
         layers = {name: torch.randn_like(layer) * 0.1 for name, layer in layers.items()}
     folder = model_folder / FEW_STEP_FOLDER
     Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)
-    FewStepSampling(num_inference_steps=2, pose_offset=0.1).save(folder)
+    save_few_step_sampling(Sampling(num_inference_steps=2, pose_offset=0.1), folder)
 
 
 def _randomise_zeros(model: torch.nn.Module) -> None:

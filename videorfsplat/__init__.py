@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline as VideoRFSplatPipeline
     from videorfsplat.rendering.rasterization import rasterize as rasterize
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULE_OF = {
     "Cameras": "videorfsplat.geometry.cameras",

@@ -2,7 +2,9 @@
 
 import importlib
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -21,15 +23,24 @@ COMMANDS = {
     "evaluate": "measure a model on held-out worlds",
     "bench": "measure how fast rendering and generation are here",
     "info": "count the parameters of a model",
-    "gpu-check": "check and measure everything that only a GPU can prove",
 }
+
+
+# What a command needs beside what every installation has.
+EXTRAS = {"page": "page", "evaluate": "evaluation", "train": "training"}
+
+_DESCRIPTION = (
+    "Text to a 3D Gaussian scene. --verbose before COMMAND shows where an error came from."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after the program's name; those of this process if None.
+        arguments: the words after the program's name; those of this process if None. With
+            `--verbose` as the first, or `VIDEORFSPLAT_VERBOSE=1` in the environment, an error in
+            the input comes with its traceback. One in the program always does.
 
     Returns:
         The exit code: 0, 2 if the input was refused, or 1 if the work failed.
@@ -41,23 +52,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words == ["--version"]:
         print(__version__)
         return 0
-    name = chosen_word("videorfsplat", "Text to a 3D Gaussian scene.", COMMANDS, words)
-    command = importlib.import_module(f"videorfsplat.commands.{name.replace('-', '_')}")
+    is_verbose = words[:1] == ["--verbose"]
+    words = words[is_verbose:]
+    is_verbose = is_verbose or os.environ.get("VIDEORFSPLAT_VERBOSE", "0") not in ("", "0")
+    name = chosen_word("videorfsplat", _DESCRIPTION, COMMANDS, words)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     # Requests to a hub are no news to whoever asked for a model.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        command = importlib.import_module(f"videorfsplat.commands.{name}")
         return command.main(words[1:])
     except (ValueError, OSError) as error:
-        logging.getLogger(__name__).debug("refused", exc_info=True)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return _complain(" ".join(str(error).split()), BAD_INPUT, is_verbose)
     except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return _complain(str(error), FAILED, is_verbose)
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS or (error.name or "").startswith("videorfsplat"):
+            raise
+        install = f"pip install 'videorfsplat[{EXTRAS[name]}]'"
+        return _complain(f"{error.name} is not installed: {install}", FAILED, is_verbose)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _complain(message: str, code: int, is_verbose: bool) -> int:
+    """Say what is wrong with the exception at hand; returns the code."""
+    if is_verbose:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return code
 
 
 def run(*first_words: str) -> NoReturn:

@@ -1,11 +1,11 @@
 """Text → views, cameras and Gaussians: the pipeline that follows a timetable."""
 
 import collections
-import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Concatenate, NamedTuple, ParamSpec
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
@@ -27,8 +27,9 @@ from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.sampling import schedules
-from videorfsplat.sampling.guidance import GuidancePlan, GuidanceScales, combine, plan_branches
+from videorfsplat.sampling.guidance import GuidancePlan, combine, plan_branches
 from videorfsplat.sampling.schedules import Timetable, TimetableStep
+from videorfsplat.sampling.settings import GuidanceScales, Sampling
 from videorfsplat.sampling.solvers import FlowSolver, make_scheduler, scheduler_shift
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ MAX_SEQUENCE_LENGTH = 256
 # The transformer is told 1000 · (1 - t), as Mochi is.
 NUM_TRAIN_TIMESTEPS = 1000
 OUTPUT_TYPES = ("scene", "pt", "np", "pil", "latent")
+
+ABSENT_CONDITIONS = ("pooled_prompt_embeds", "add_text_embeds", "add_time_ids", "image")
+"""Conditions of other models that callbacks of diffusers ask for; here they are empty tensors."""
 
 Generators = torch.Generator | list[torch.Generator]
 Callback = Callable[[DiffusionPipeline, int, float, dict[str, Tensor]], dict[str, Tensor]]
@@ -73,24 +77,12 @@ class Streams(NamedTuple):
     pose_noise: Float[Tensor, "b 6 v hp wp"]
 
 
-StreamArguments = ParamSpec("StreamArguments")
+@dataclass
+class StepCallback:
+    """What to call after every step, and the tensors that it is given."""
 
-
-def _run_to_end(
-    stream: Callable[Concatenate[Any, StreamArguments], Iterator[Any]],
-) -> Callable[Concatenate[Any, StreamArguments], Any]:
-    """The method that takes `stream`'s arguments and returns the last thing that it yields."""
-
-    def call(self: Any, /, *args: StreamArguments.args, **kwargs: StreamArguments.kwargs) -> Any:
-        """Generate scenes: `stream`, with the same arguments, run to its end.
-
-        Returns:
-            A `VideoRFSplatPipelineOutput`, or a tuple of its values that are not `None`.
-        """
-        return collections.deque(stream(self, *args, **kwargs), maxlen=1).pop()
-
-    # diffusers and people look for the arguments in the signature.
-    return functools.update_wrapper(call, stream, assigned=())
+    call: Callback | PipelineCallback | MultiPipelineCallbacks
+    names: Sequence[str]
 
 
 class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
@@ -98,7 +90,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
 
     Args:
         tokenizer ([`PreTrainedTokenizerBase`]):
-            Its `model_max_length` bounds the prompt.
+            Its `model_max_length` bounds the prompt; `None` where embeddings are always given.
         text_encoder ([`T5EncoderModel`]):
             One encoder for both streams; `None` where embeddings are always given.
         vae ([`AutoencoderKLMochi`]):
@@ -117,16 +109,22 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae->gaussian_decoder"
+    _optional_components = ["tokenizer", "text_encoder"]
     _callback_tensor_inputs = (
         "latents",
         "pose_latents",
         "predicted_latents",
         "predicted_pose_latents",
+        "prompt_embeds",
+        "prompt_attention_mask",
+        "negative_prompt_embeds",
+        "negative_prompt_attention_mask",
+        *ABSENT_CONDITIONS,
     )
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None,
         text_encoder: T5EncoderModel | None,
         vae: AutoencoderKLMochi,
         transformer: VideoRFSplatTransformer3DModel,
@@ -147,6 +145,11 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         )
         self.register_to_config(base_schedule=base_schedule)
         self.video_processor = VideoProcessor(vae_scale_factor=vae.spatial_compression_ratio)
+        self._scales = GuidanceScales()
+        self._guidance_scale = 1.0
+        self._num_timesteps = 0
+        self._current_timestep: float | None = None
+        self._attention_kwargs: dict[str, Any] | None = None
         self._interrupt = False
 
     @classmethod
@@ -178,7 +181,39 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     @property
     def max_sequence_length(self) -> int:
         """Tokens of a prompt; longer ones are cut, with a warning."""
+        if self.tokenizer is None:
+            return MAX_SEQUENCE_LENGTH
         return min(self.tokenizer.model_max_length, MAX_SEQUENCE_LENGTH)
+
+    @property
+    def guidance_scale(self) -> float:
+        """Text → images, in the present step; a callback switches guidance by text off by setting
+        `_guidance_scale` to 1 or less, as those of diffusers do."""
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the present step contrasts the text with the negative one."""
+        return self._scales.needs_negative_text
+
+    @property
+    def attention_kwargs(self) -> dict[str, Any] | None:
+        """Of the present run."""
+        return self._attention_kwargs
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of the present run, or the last one."""
+        return self._num_timesteps
+
+    @property
+    def current_timestep(self) -> float | None:
+        """What the image stream is told in the present step, 0 (noise) to 1000 (clean); `None`
+        between runs."""
+        return self._current_timestep
+
+    def set_ip_adapter_scale(self, scale: float) -> None:
+        """Nothing: the model has no image adapter. A callback of diffusers calls this."""
 
     @property
     def interrupt(self) -> bool:
@@ -197,6 +232,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         text: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
         output_type: str,
         callback_on_step_end_tensor_inputs: Sequence[str],
+        max_sequence_length: int | None = None,
     ) -> None:
         """Check what a caller can get wrong, before any work.
 
@@ -204,7 +240,13 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             ValueError: naming the received and the accepted value.
         """
         self._check_size(height, width)
-        _check_text(prompt, negative_prompt, text, self.max_sequence_length)
+        length, limit = max_sequence_length, self.max_sequence_length
+        if length is not None and not 1 <= length <= limit:
+            raise ValueError(f"max_sequence_length must lie in [1, {limit}], got {length}")
+        _check_text(prompt, negative_prompt, text, length or limit)
+        negatives = [negative_prompt] if isinstance(negative_prompt, str) else negative_prompt or []
+        if prompt is not None or any(text.strip() for text in negatives):
+            _check_text_encoder(self.tokenizer, self.text_encoder)
         if num_scenes_per_prompt < 1:
             raise ValueError(
                 f"num_scenes_per_prompt must be at least 1, got {num_scenes_per_prompt}"
@@ -236,6 +278,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         prompt_attention_mask: Bool[Tensor, "b l"] | None = None,
         negative_prompt_embeds: Float[Tensor, "b l d"] | None = None,
         negative_prompt_attention_mask: Bool[Tensor, "b l"] | None = None,
+        max_sequence_length: int | None = None,
     ) -> TextCondition:
         """Text embeddings of each scene, scenes of one prompt side by side.
 
@@ -251,15 +294,17 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             prompt_attention_mask: of `prompt_embeds`.
             negative_prompt_embeds: instead of `negative_prompt`.
             negative_prompt_attention_mask: of `negative_prompt_embeds`.
+            max_sequence_length: tokens that `prompt` is cut or filled to; by default as many as the
+                model takes.
 
         Raises:
-            ValueError: if neither or only half of the text is given.
+            ValueError: if neither or only half of the text is given, or there is no text encoder
+                for it.
         """
         if prompt is not None:
             prompts = [prompt] if isinstance(prompt, str) else prompt
-            prompt_embeds, prompt_attention_mask = self._encode_text(
-                prompts, self.max_sequence_length
-            )
+            length = max_sequence_length or self.max_sequence_length
+            prompt_embeds, prompt_attention_mask = self._encode_text(prompts, length)
         if prompt_embeds is None or prompt_attention_mask is None:
             raise ValueError("give either prompt, or prompt_embeds with prompt_attention_mask")
         if not do_classifier_free_guidance:
@@ -383,7 +428,11 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             self.register_modules(**{name: make_scheduler(solver, shift)})
 
     def make_timetable(
-        self, num_inference_steps: int, pose_offset: float = 0.2, *, given_cameras: bool = False
+        self,
+        num_inference_steps: int,
+        pose_offset: float = Sampling.pose_offset,
+        *,
+        given_cameras: bool = False,
     ) -> Timetable:
         """The timetable that a run with these settings follows.
 
@@ -399,17 +448,17 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             num_inference_steps, pose_offset, base=base, shift=shift, pose_shift=pose_shift
         )
 
-    def stream(
+    def __call__(
         self,
         prompt: str | list[str] | None = None,
         negative_prompt: str | list[str] | None = None,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 12,
-        pose_offset: float = 0.2,
-        guidance_scale: float = 5.0,
-        pose_guidance_scale: float = 1.5,
-        camera_guidance_scale: float = 1.5,
+        num_inference_steps: int = Sampling.num_inference_steps,
+        pose_offset: float = Sampling.pose_offset,
+        guidance_scale: float = Sampling.guidance_scale,
+        pose_guidance_scale: float = Sampling.pose_guidance_scale,
+        camera_guidance_scale: float = Sampling.camera_guidance_scale,
         cameras: Cameras | list[Cameras] | None = None,
         timetable: Timetable | None = None,
         num_scenes_per_prompt: int = 1,
@@ -424,11 +473,10 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         return_dict: bool = True,
         callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
-    ) -> Iterator[Any]:
-        r"""Generate scenes step by step.
-
-        Yields a `DenoisingStep` after every step and the output last. Closing the iterator stops
-        the run. Nothing runs, not even the checks, before the first item is asked for.
+        max_sequence_length: int | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> VideoRFSplatPipelineOutput | tuple[Any, ...]:
+        r"""Generate scenes.
 
         Args:
             prompt (`str` or `list[str]`, *optional*):
@@ -457,7 +505,8 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             timetable (`Timetable`, *optional*):
                 Followed instead of the one that `num_inference_steps` and `pose_offset` make.
             num_scenes_per_prompt (`int`, *optional*, defaults to 1):
-                Scenes of each prompt, side by side in the batch.
+                Scenes of each prompt, side by side in the batch; other pipelines have
+                `num_images_per_prompt` for it.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of the noise, one for all or one a scene.
             latents (`torch.Tensor`, *optional*):
@@ -476,15 +525,91 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 `"scene"`: frames as a tensor, cameras and Gaussians. `"pt"`, `"np"`, `"pil"`:
                 frames in that form, and cameras. `"latent"`: latents only.
             return_dict (`bool`, *optional*, defaults to `True`):
-                Whether the output is a `VideoRFSplatPipelineOutput` or a tuple of its values.
+                Whether the output is a `VideoRFSplatPipelineOutput` or a tuple of its values, in
+                the order of its fields, `None` where `output_type` did not ask for one.
             callback_on_step_end (`Callable`, *optional*):
-                Called as `callback(pipeline, step_index, timestep, tensors)` after every step. It
-                returns a dictionary, whose `latents` and `pose_latents` replace the present ones.
-                Setting `pipeline._interrupt = True` ends the run: what the last step predicted
-                is decoded.
+                Called as `callback(pipeline, step_index, timestep, tensors)` after every step, with
+                the time that the image stream was told in it, 0 (noise) to 1000 (clean). It returns
+                a dictionary, whose tensors replace the present ones. Setting
+                `pipeline._interrupt = True` ends the run: what the last step predicted is decoded.
+                Setting `pipeline._guidance_scale` changes it from the next step on; 1 or less
+                switches guidance by text off, of both streams.
             callback_on_step_end_tensor_inputs (`Sequence[str]`, *optional*):
-                Tensors that the callback is given: `latents`, `pose_latents`, `predicted_latents`
-                and `predicted_pose_latents`.
+                Tensors that the callback is given: `latents`, `pose_latents`, `predicted_latents`,
+                `predicted_pose_latents`, `prompt_embeds`, `prompt_attention_mask` and, in a run
+                with guidance by text, `negative_prompt_embeds`, `negative_prompt_attention_mask`.
+            max_sequence_length (`int`, *optional*):
+                Tokens that a prompt is cut to; by default as many as the model takes.
+            attention_kwargs (`dict`, *optional*):
+                `{"scale": 0.5}` halves the effect of the LoRA weights that are loaded.
+
+        Returns:
+            A `VideoRFSplatPipelineOutput`, or a tuple of its values.
+
+        Raises:
+            ValueError: if an input is out of range; before any work.
+        """
+        steps = self.stream(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
+            pose_offset=pose_offset,
+            guidance_scale=guidance_scale,
+            pose_guidance_scale=pose_guidance_scale,
+            camera_guidance_scale=camera_guidance_scale,
+            cameras=cameras,
+            timetable=timetable,
+            num_scenes_per_prompt=num_scenes_per_prompt,
+            generator=generator,
+            latents=latents,
+            pose_latents=pose_latents,
+            prompt_embeds=prompt_embeds,
+            prompt_attention_mask=prompt_attention_mask,
+            negative_prompt_embeds=negative_prompt_embeds,
+            negative_prompt_attention_mask=negative_prompt_attention_mask,
+            output_type=output_type,
+            return_dict=return_dict,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            max_sequence_length=max_sequence_length,
+            attention_kwargs=attention_kwargs,
+        )
+        return collections.deque(steps, maxlen=1).pop()
+
+    def stream(
+        self,
+        prompt: str | list[str] | None = None,
+        negative_prompt: str | list[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = Sampling.num_inference_steps,
+        pose_offset: float = Sampling.pose_offset,
+        guidance_scale: float = Sampling.guidance_scale,
+        pose_guidance_scale: float = Sampling.pose_guidance_scale,
+        camera_guidance_scale: float = Sampling.camera_guidance_scale,
+        cameras: Cameras | list[Cameras] | None = None,
+        timetable: Timetable | None = None,
+        num_scenes_per_prompt: int = 1,
+        generator: Generators | None = None,
+        latents: Float[Tensor, "b c v h w"] | None = None,
+        pose_latents: Float[Tensor, "b 6 v hp wp"] | None = None,
+        prompt_embeds: Float[Tensor, "p l d"] | None = None,
+        prompt_attention_mask: Bool[Tensor, "p l"] | None = None,
+        negative_prompt_embeds: Float[Tensor, "p l d"] | None = None,
+        negative_prompt_attention_mask: Bool[Tensor, "p l"] | None = None,
+        output_type: str = "scene",
+        return_dict: bool = True,
+        callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        max_sequence_length: int | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> Iterator[Any]:
+        """Generate scenes step by step, with the arguments of `__call__`.
+
+        Yields a `DenoisingStep` after every step and the output last. Closing the iterator stops
+        the run. Nothing runs, not even the checks, before the first item is asked for.
 
         Raises:
             ValueError: if an input is out of range; before any work.
@@ -512,6 +637,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             text_tensors,
             output_type,
             callback_on_step_end_tensor_inputs,
+            max_sequence_length,
         )
         scales = GuidanceScales(guidance_scale, pose_guidance_scale, camera_guidance_scale)
         table = timetable or self.make_timetable(
@@ -543,13 +669,17 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 prompt_attention_mask=prompt_attention_mask,
                 negative_prompt_embeds=negative_prompt_embeds,
                 negative_prompt_attention_mask=negative_prompt_attention_mask,
+                max_sequence_length=max_sequence_length,
             )
 
             # 4. Denoise both streams
             streams = Streams(latents, pose_latents, pose_noise)
-            for step in self._denoise(streams, text, table, solvers, scales):
-                if callback_on_step_end is not None:
-                    self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, step)
+            callback = None
+            if callback_on_step_end is not None:
+                callback = StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs)
+            for step in self._denoise(
+                streams, text, table, solvers, scales, callback, attention_kwargs
+            ):
                 yield step
                 latents, pose_latents = step.latents, step.pose_latents
                 if self._interrupt:
@@ -561,10 +691,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 latents, pose_latents, scene_cameras, (height, width), output_type
             )
         finally:
+            self._current_timestep = None
             self.maybe_free_model_hooks()
-        yield output if return_dict else output.to_tuple()
-
-    __call__ = _run_to_end(stream)
+        yield output if return_dict else tuple(vars(output).values())
 
     def estimate_cameras(
         self,
@@ -626,14 +755,21 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         table: Timetable,
         solvers: tuple[FlowSolver, FlowSolver],
         scales: GuidanceScales,
+        callback: StepCallback | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
     ) -> Iterator[DenoisingStep]:
         latents, pose_latents, pose_noise = streams
         image_solver, pose_solver = solvers
-        text = text.without_padding()
+        shown_text = text.without_padding()
         # A decorator of diffusers hides the method's signature from the type checker.
         progress_bar = self.progress_bar(total=table.num_inference_steps)  # pyright: ignore
         with progress_bar:
             for index, step in enumerate(table.steps()):
+                # Anew in every step: runs of one pipeline may take turns.
+                self._scales, self._attention_kwargs = scales, attention_kwargs
+                self._guidance_scale = scales.guidance_scale
+                self._num_timesteps = table.num_inference_steps
+                self._current_timestep = NUM_TRAIN_TIMESTEPS * (1 - step.t_image)
                 plan = plan_branches(
                     scales,
                     image_moves=step.image_moves,
@@ -641,7 +777,11 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                     pose_is_noise=step.t_pose == 1,
                 )
                 velocity, pose_velocity = self._predict_velocities(
-                    Streams(latents, pose_latents, pose_noise), text, plan, step
+                    Streams(latents, pose_latents, pose_noise),
+                    shown_text,
+                    plan,
+                    step,
+                    attention_kwargs,
                 )
                 predicted_latents = latents + step.t_image * velocity
                 predicted_pose_latents = pose_latents + step.t_pose * pose_velocity
@@ -659,6 +799,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                     predicted_latents=predicted_latents,
                     predicted_pose_latents=predicted_pose_latents,
                 )
+                if callback is not None:
+                    text, scales = self._call_back(callback, state, text, scales)
+                    shown_text = text.without_padding()
                 progress_bar.update()
                 yield state
                 latents, pose_latents = state.latents, state.pose_latents
@@ -666,7 +809,12 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     # Here and on the coders rather than on `stream`, whose caller runs between the steps.
     @torch.no_grad()
     def _predict_velocities(
-        self, streams: Streams, text: TextCondition, plan: GuidancePlan, step: TimetableStep
+        self,
+        streams: Streams,
+        text: TextCondition,
+        plan: GuidancePlan,
+        step: TimetableStep,
+        attention_kwargs: dict[str, Any] | None,
     ) -> tuple[Float[Tensor, "b c v h w"], Float[Tensor, "b 6 v hp wp"]]:
         """Guided velocities of both streams: one forward pass with all branches in the batch."""
         latents, pose_latents, pose_noise = streams
@@ -688,6 +836,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             timestep=_timestep(step.t_image, latents).repeat(count),
             pose_timestep=torch.cat(pose_timesteps),
             encoder_attention_mask=torch.cat(masks),
+            attention_kwargs=attention_kwargs,
             return_dict=False,
         )
         return combine(plan.image_weights, velocities), combine(plan.pose_weights, pose_velocities)
@@ -719,13 +868,37 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         )
 
     def _call_back(
-        self, callback: Callable[..., Any], names: Sequence[str], step: DenoisingStep
-    ) -> None:
-        tensors = {name: getattr(step, name) for name in names}
-        timestep = NUM_TRAIN_TIMESTEPS * (1 - step.t_image)
-        returned = callback(self, step.index, timestep, tensors)
-        step.latents = returned.get("latents", step.latents)
-        step.pose_latents = returned.get("pose_latents", step.pose_latents)
+        self,
+        callback: StepCallback,
+        step: DenoisingStep,
+        text: TextCondition,
+        scales: GuidanceScales,
+    ) -> tuple[TextCondition, GuidanceScales]:
+        """Call back after a step, which takes what is replaced; text and scales of the next one.
+
+        Raises:
+            ValueError: if the callback returns what is none of the tensors, or of another shape.
+        """
+        batch = step.latents.shape[0]
+        tensors = vars(step) | text._asdict()
+        tensors |= {name: step.latents.new_zeros(batch, 0) for name in ABSENT_CONDITIONS}
+        given = {name: tensors[name] for name in callback.names}
+        returned = callback.call(self, step.index, self._current_timestep or 0.0, given)
+        unknown = returned.keys() - set(self._callback_tensor_inputs)
+        if unknown:
+            raise ValueError(f"the callback returned {sorted(unknown)}, which nothing reads")
+        is_changed = self._guidance_scale != scales.guidance_scale
+        if is_changed:
+            scales = scales.with_text(self._guidance_scale)
+        if is_changed and not scales.needs_negative_text:
+            # Callbacks of diffusers then keep the last row only: in their pipelines the batch has
+            # the negative text before the text. Here the two are apart.
+            returned = {k: v for k, v in returned.items() if k not in text._fields}
+        for name in returned.keys() - set(ABSENT_CONDITIONS):
+            _check_replacement(name, returned[name], tensors[name])
+            if name in vars(step):
+                setattr(step, name, returned[name])
+        return text._replace(**{k: v for k, v in returned.items() if k in text._fields}), scales
 
     def _make_solvers(self, table: Timetable) -> tuple[FlowSolver, FlowSolver]:
         device = self._execution_device
@@ -737,20 +910,23 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     def _encode_text(
         self, prompts: list[str], length: int
     ) -> tuple[Float[Tensor, "p l d"], Bool[Tensor, "p l"]]:
+        device = self._execution_device
+        if not any(prompt.strip() for prompt in prompts):
+            # Nothing to encode, so no text encoder is needed either.
+            shape = (len(prompts), length, self.transformer.config.text_embed_dim)
+            like = self.transformer if self.text_encoder is None else self.text_encoder
+            embeds = torch.zeros(shape, dtype=like.dtype, device=device)
+            return embeds, torch.zeros(shape[:2], dtype=torch.bool, device=device)
+        _check_text_encoder(self.tokenizer, self.text_encoder)
         tokens = self.tokenizer(
             prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )
         is_empty = torch.tensor([not prompt.strip() for prompt in prompts])
-        mask = tokens.attention_mask.bool() & ~is_empty[:, None]
-        device, encoder = self._execution_device, self.text_encoder
-        if not mask.any():
-            shape = (*mask.shape, encoder.config.d_model)
-            return torch.zeros(shape, dtype=encoder.dtype, device=device), mask.to(device)
+        mask = (tokens.attention_mask.bool() & ~is_empty[:, None]).to(device)
         longest = max(len(ids) for ids in self.tokenizer(prompts).input_ids)
         if longest > length:
             logger.warning("the prompt has %d tokens; only the first %d count", longest, length)
-        mask = mask.to(device)
-        embeds = encoder(tokens.input_ids.to(device), attention_mask=mask)[0]
+        embeds = self.text_encoder(tokens.input_ids.to(device), attention_mask=mask)[0]
         # Attention over nothing, in the rows of empty texts, may be NaN.
         return embeds.masked_fill(~mask[..., None], 0.0), mask
 
@@ -798,6 +974,23 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
 
 def _timestep(t: float, like: Tensor) -> Float[Tensor, " b"]:
     return torch.full((len(like),), NUM_TRAIN_TIMESTEPS * (1 - t), device=like.device)
+
+
+def _check_text_encoder(tokenizer: Any, text_encoder: Any) -> None:
+    if tokenizer is None or text_encoder is None:
+        raise ValueError(
+            "the pipeline has no text encoder: give prompt_embeds and prompt_attention_mask"
+        )
+
+
+def _check_replacement(name: str, new: Tensor, old: Tensor | None) -> None:
+    """What a callback returns fits into the place of what it was given."""
+    if old is None:
+        raise ValueError(f"the callback returned {name}, which this run does not have")
+    if new.shape != old.shape:
+        raise ValueError(
+            f"the callback must return {name} of shape {tuple(old.shape)}, got {tuple(new.shape)}"
+        )
 
 
 def _batch_size(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -> int:

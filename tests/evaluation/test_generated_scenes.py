@@ -10,10 +10,10 @@ from videorfsplat.evaluation.evaluation import Evaluation, fingerprint, load_eva
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import measure_scenes
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.generation.generate import generate_scene
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.sampling.settings import Sampling
 
 SHORT = Sampling(num_inference_steps=2)
 

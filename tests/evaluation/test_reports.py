@@ -20,8 +20,9 @@ from videorfsplat.evaluation.bars import BARS, check_bars
 from videorfsplat.evaluation.metrics_file import add_to_metrics
 from videorfsplat.evaluation.model_card import write_model_card
 from videorfsplat.evaluation.oscillation import STEP_ERRORS
-from videorfsplat.evaluation.settings import EvaluationSettings, Sampling
+from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.source import Source, source_commit
+from videorfsplat.sampling.settings import Sampling
 
 ABLATION = Path(__file__).parents[2] / "examples/ablation"
 

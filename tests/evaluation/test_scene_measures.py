@@ -15,8 +15,8 @@ from videorfsplat.evaluation.scene_figures import (
     scene_figures,
 )
 from videorfsplat.evaluation.scene_measures import held_out_views, measure_scenes, render_views
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.sampling.settings import Sampling
 
 
 def record(**changed):

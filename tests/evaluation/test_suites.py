@@ -16,8 +16,8 @@ from transformers import (
 from videorfsplat.__main__ import main
 from videorfsplat.evaluation import bootstrap
 from videorfsplat.evaluation.ablation_axes import Axis
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import ablation, run_suite
+from videorfsplat.sampling.settings import Sampling
 
 
 @pytest.fixture

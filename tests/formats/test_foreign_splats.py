@@ -175,11 +175,10 @@ def test_degree_three_on_request_for_tools_that_open_nothing_else(tmp_path, degr
 # --- contents tell the format ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
+# .splat has no mark in its contents.
+@pytest.mark.parametrize("suffix", [suffix for suffix in FORMATS if suffix != ".splat"])
 @pytest.mark.parametrize("name", ["scene", "scene.ply", "scene.PLY", "scene.gz"])
 def test_contents_tell_what_a_file_is(tmp_path, suffix, name):
-    if suffix == ".splat":
-        pytest.skip("has no mark in its contents")
     save_splats(random_gaussians(num=40), tmp_path / f"a{suffix}")
     content = (tmp_path / f"a{suffix}").read_bytes()
     path = tmp_path / name

@@ -21,7 +21,7 @@ PROMPTS = [f"a house number {i}" for i in range(5)]
 
 
 def asked(prompts=PROMPTS) -> list[GenerationSettings]:
-    return [GenerationSettings(prompt, 3, 2) for prompt in prompts]
+    return [GenerationSettings(prompt, 3, num_inference_steps=2) for prompt in prompts]
 
 
 def made(settings: GenerationSettings, folder: Path) -> dict:
@@ -44,8 +44,8 @@ def test_jsonl_files_have_settings_a_line(tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"prompt": "a", "seed": 9}\n{"prompt": "b", "pose_offset": 0.1}\n')
     one, two = read_prompts(path, BASE)
-    assert one == GenerationSettings("a", 9, 2)
-    assert two == GenerationSettings("b", 3, 2, 0.1)
+    assert one == GenerationSettings("a", 9, num_inference_steps=2)
+    assert two == GenerationSettings("b", 3, num_inference_steps=2, pose_offset=0.1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ from pathlib import Path
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.generation.prompt_list import PromptList
 
-asked = [GenerationSettings(f"a house number {i}", 3, 2) for i in range(5)]
+asked = [GenerationSettings(f"a house number {i}", 3, num_inference_steps=2) for i in range(5)]
 folder, index, pause = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 
 def generate(settings, scene):
@@ -226,27 +226,3 @@ def test_processes_of_a_launcher_share_the_prompts(model, tmp_path):
     assert not any("error" in line for line in lines)
     assert all(len(Scene.load(line["scene"]).frames) == 3 for line in lines)
     assert run.stdout.count("4 of 4 scenes") == 2
-
-
-def test_the_log_is_read_once_however_long_it_is(tmp_path, monkeypatch):
-    finished, opened = 500, 20
-    prompts = [f"a house number {i}" for i in range(finished + opened)]
-    list(PromptList(tmp_path, asked(prompts[:finished])).run(made))
-    parsed, real = [], json.loads
-
-    def counting(line):
-        parsed.append(line)
-        return real(line)
-
-    monkeypatch.setattr(json, "loads", counting)
-    assert len(list(PromptList(tmp_path, asked(prompts)).run(made))) == opened
-    assert len(parsed) == finished + opened
-
-
-def test_lines_that_others_add_are_seen_and_damaged_ones_are_not(tmp_path):
-    one, two = PromptList(tmp_path, asked()), PromptList(tmp_path, asked())
-    list(one.run(made))
-    assert two.finished() == set(range(5))
-    with (tmp_path / LOG_NAME).open("a") as file:
-        file.write('[]\n{"index": "x"}\n' + "[" * 10**5 + '\n{"index": 7')
-    assert PromptList(tmp_path, asked()).finished() == set(range(5))

@@ -243,6 +243,13 @@ def test_exports_glb_and_film(tmp_path):
     assert scene.export(tmp_path / "views.mp4").read_bytes()[4:8] == b"ftyp"
 
 
+def test_exports_a_page_that_names_the_prompt(tmp_path):
+    scene = replace(toy_scene(), record={"settings": {"prompt": "a <red> house"}})
+    assert "<title>a &lt;red&gt; house</title>" in scene.export(tmp_path / "x.html").read_text()
+    nameless = replace(scene, record={}).export(tmp_path / "y.html")
+    assert "<title>Scene</title>" in nameless.read_text()
+
+
 def test_exports_a_colmap_folder_and_the_same_in_a_zip(tmp_path):
     scene = toy_scene()
     folder = scene.export(tmp_path / "colmap")

@@ -138,7 +138,7 @@ def test_variant_beside_the_model_leaves_it_as_it_is(trained):
     pipeline, alone = (load_pipeline(str(trained), "cpu") for _ in range(2))
     variant = few_step_pipeline(pipeline, str(trained))
     assert variant.vae is pipeline.vae
-    sampling = few_step_sampling(str(trained)).sampling()
+    sampling = few_step_sampling(str(trained)).to_dict()
     loaded = load_pipeline(str(trained), "cpu", few_step=True)
 
     def latents(pipe, **values):

@@ -5,6 +5,7 @@ Nothing of them is run: words that stand for `python` and `accelerate` tell what
 
 import os
 import re
+import shlex
 import subprocess
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -33,10 +34,11 @@ SETTINGS = {"joint": JointTraining, "decoder": DecoderTraining}
 
 
 def commands_of(script: Path, folder: Path, **variables: str) -> list[list[str]]:
-    """The words of every `python` and `accelerate` that bash would start."""
+    """The words of every `python`, `accelerate` and `videorfsplat` that bash would start."""
     programs, log = folder / "programs", folder / "log"
     programs.mkdir()
-    for name in ("python", "accelerate"):
+    log.touch()
+    for name in ("python", "accelerate", "videorfsplat"):
         (programs / name).write_text(
             f"#!/bin/sh\nprintf '%s\\t' {name} \"$@\" >> {log}\necho >> {log}\n"
         )
@@ -61,6 +63,8 @@ def launched(words: list[str]) -> tuple[int, list[str]]:
         assert (args.module, args.training_script) == (True, "videorfsplat")
         count = args.num_processes or launch_config(ROOT / args.config_file).num_processes
         return count, args.training_script_args
+    if words[0] == "videorfsplat":
+        return 1, words[1:]
     assert words[:3] == ["python", "-m", "videorfsplat"]
     return 1, words[3:]
 
@@ -79,8 +83,8 @@ def parse(monkeypatch):
 
     def parse_args(parser, words):
         options = ArgumentParser.parse_args(parser, words)
-        # Parsers of a first word alone know no --json.
-        if hasattr(options, "json"):
+        # Parsers of a first word alone have neither.
+        if hasattr(options, "json") or hasattr(options, "port"):
             raise Parsed(options)
         return options
 
@@ -99,8 +103,12 @@ def check_commands(parse, commands: list[list[str]]) -> list[str]:
     names = []
     for words in commands:
         processes, words = launched(words)
+        if "--help" in words:
+            with pytest.raises(SystemExit, match="0"):
+                main(words)
+            continue
         options = parse(words)
-        if words[0] == "train":
+        if words[0] == "train" and words[1] in SETTINGS:
             run = settings_from_args(SETTINGS[words[1]], options).run
             assert run.batch_size % (processes * run.accumulation_steps) == 0, (processes, words)
         names.append(" ".join(words[: 2 if words[0] in ("data", "train") else 1]))
@@ -119,17 +127,34 @@ def test_every_command_of_the_scripts_is_understood(parse, tmp_path, gpus):
     assert check_commands(parse, commands) == ["train joint"]
 
 
-def test_every_command_of_the_chapter_is_understood(parse, tmp_path):
-    text = (ROOT / "README.md").read_text()
-    chapter = text.split("\n## Train at full size\n")[1].split("\n## ")[0]
-    script = tmp_path / "chapter.sh"
-    script.write_text(
-        "\n".join(re.findall(r"^```bash\n(.*?)^```$", chapter, re.DOTALL | re.MULTILINE))
-    )
+READMES = {
+    "README.md": {"generate", "export", "page"},
+    "examples/training/README.md": {"data worlds", "train few-step", "evaluate", "generate"},
+    "examples/full_size/README.md": {"data caption", "data cache", "train joint", "train decoder"},
+    "examples/ablation/README.md": set(),
+    "videorfsplat/README.md": set(),
+    "viewer/README.md": set(),
+}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_of_the_readmes_is_understood(parse, tmp_path, name):
+    text = (ROOT / name).read_text()
+    script = tmp_path / "commands.sh"
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    # What is not a command of ours is not run either.
+    script.write_text("pip() { :; }; mv() { :; }\n" + "\n".join(blocks))
     commands = commands_of(script, tmp_path)
-    pages = [words for words in commands if words[:2] == ["python", "app.py"]]
-    names = check_commands(parse, [words for words in commands if words not in pages])
-    assert {"data caption", "data cache", "train joint", "train decoder"} <= set(names)
+    assert READMES[name] <= set(check_commands(parse, commands))
+    # Those within a sentence.
+    inline = re.findall(r"`(videorfsplat [a-z][^`\n]*)`", text)
+    check_commands(parse, [words for line in inline if len(words := shlex.split(line)) > 2])
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    assert max(map(len, lines)) <= 120
 
 
 # --- how it is sharded ----------------------------------------------------------------------------

@@ -19,7 +19,17 @@ FIELDS = Fields("a red house", 7, False, False, 12, 0.2, 3, 1.5, 2, "generated",
 
 def test_fields_become_settings_of_exact_types():
     settings = settings_from_fields(FIELDS._replace(seed=7.0, num_inference_steps=12), "mini")
-    assert settings == GenerationSettings("a red house", 7, 12, 0.2, 3.0, 1.5, 2.0, None, "mini")
+    assert settings == GenerationSettings(
+        "a red house",
+        7,
+        num_inference_steps=12,
+        pose_offset=0.2,
+        guidance_scale=3.0,
+        pose_guidance_scale=1.5,
+        camera_guidance_scale=2.0,
+        trajectory=None,
+        model="mini",
+    )
     assert isinstance(settings.seed, int)
     assert isinstance(settings.guidance_scale, float)
 
@@ -57,7 +67,17 @@ def test_presets_and_files_give_the_cameras():
 def test_a_variant_changes_what_it_says_and_nothing_else():
     settings = settings_from_fields(FIELDS, "mini")
     other = with_variant(settings, Variant(-0.1, 4, 2, 1))
-    assert other == GenerationSettings("a red house", 7, 12, -0.1, 4.0, 2.0, 1.0, None, "mini")
+    assert other == GenerationSettings(
+        "a red house",
+        7,
+        num_inference_steps=12,
+        pose_offset=-0.1,
+        guidance_scale=4.0,
+        pose_guidance_scale=2.0,
+        camera_guidance_scale=1.0,
+        trajectory=None,
+        model="mini",
+    )
 
 
 @pytest.mark.parametrize(

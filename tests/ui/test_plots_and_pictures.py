@@ -5,19 +5,19 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from videorfsplat.formats.transforms_json import transforms_dict
 from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.geometry.view_colors import VIEW_COLORS
 from videorfsplat.ui.depth_pictures import color_depths, write_depth_pictures
 from videorfsplat.ui.frame_strip import frame_strip
 from videorfsplat.ui.frustum_plot import frustum_figure
-from videorfsplat.ui.sampling import camera_file
 from videorfsplat.ui.sampling_updates import SamplingStep
 from videorfsplat.ui.status_card import format_seconds, message_card, progress_card
 
 
 def test_one_frustum_a_camera_at_its_centre_in_its_colour():
     cameras = trajectory("orbit_right")
-    figure = frustum_figure(camera_file(cameras))
+    figure = frustum_figure(transforms_dict(cameras))
     assert len(figure.data) == 8
     for trace, center, color in zip(figure.data, cameras.centers, VIEW_COLORS, strict=True):
         x, y, z = center.tolist()
@@ -28,7 +28,7 @@ def test_one_frustum_a_camera_at_its_centre_in_its_colour():
 
 def test_frustums_look_where_the_cameras_look():
     cameras = trajectory("crane_up")
-    figure = frustum_figure(camera_file(cameras))
+    figure = frustum_figure(transforms_dict(cameras))
     for trace, camtoworld in zip(figure.data, cameras.camtoworlds, strict=True):
         corners = np.stack([trace.x, -trace.z, trace.y], axis=-1)[[1, 2, 4, 5]]
         axis = corners.mean(axis=0) - camtoworld[:3, 3].numpy()

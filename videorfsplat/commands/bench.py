@@ -7,12 +7,13 @@ from typing import Any
 from videorfsplat.commands import Command, table
 from videorfsplat.generation.checkpoint import (
     MINI_CHECKPOINT,
-    few_step_sampling,
+    few_step_settings,
     find_model,
     has_few_step,
 )
 from videorfsplat.generation.record import StageClock
-from videorfsplat.generation.settings import MAX_INFERENCE_STEPS, GenerationSettings
+from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.sampling.settings import MAX_INFERENCE_STEPS
 
 _DESCRIPTION = (
     "Time the CPU rasteriser beside the plain torch reference, and one default generation by stage "
@@ -85,7 +86,7 @@ def _time_generation(model: str, device: str, euler_steps: int) -> dict[str, Any
         }
 
     if has_few_step(model):
-        asked = replace(settings, **few_step_sampling(model).settings())
+        asked = replace(settings, **few_step_settings(model))
         compare("few_step", few_step_pipeline(pipeline, model), asked)
     if euler_steps:
         pipeline.set_solver("euler")

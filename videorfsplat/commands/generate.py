@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videorfsplat.commands import Command, table
-from videorfsplat.generation.checkpoint import few_step_sampling, find_model
+from videorfsplat.generation.checkpoint import few_step_settings, find_model
 from videorfsplat.generation.memory import DTYPES, OFFLOADS, MemorySettings
 from videorfsplat.generation.prompt_list import PromptList, read_prompts
 from videorfsplat.generation.record import StageClock, merge_seconds, peak_memory_mb
@@ -119,7 +119,7 @@ def _settings(args: argparse.Namespace) -> GenerationSettings:
         # Lines of a file bring their own prompts: this one only completes the settings.
         given["prompt"] = "-"
     if args.few_step:
-        given = few_step_sampling(given.get("model", GenerationSettings.model)).settings() | given
+        given = few_step_settings(given.get("model", GenerationSettings.model)) | given
     return GenerationSettings(**given)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from videorfsplat.evaluation.settings import Sampling
+from videorfsplat.sampling.settings import Sampling
 
 OSCILLATION_OFFSETS = (0.2, 0.0, -0.2)
 PICTURED_OFFSETS = (0.2, 0.0, -0.4)

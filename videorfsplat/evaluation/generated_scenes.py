@@ -13,9 +13,9 @@ from torch import Tensor
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.measurements import check_origin, save_tensors
 from videorfsplat.evaluation.prompts import Prompt
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.rays import RayFit
+from videorfsplat.sampling.settings import Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import torch
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.measurements import Measurement, Measurements
 from videorfsplat.evaluation.prompts import Prompt
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.geometry.cameras import Cameras, camera_errors
 from videorfsplat.pipeline_output import DenoisingStep
+from videorfsplat.sampling.settings import Sampling
 
 STEP_ERRORS = ("change_degrees", "change_distance", "final_degrees", "final_distance")
 """Mean over views of the rotation and the way between the cameras that a step predicts and those of

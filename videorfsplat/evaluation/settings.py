@@ -12,7 +12,7 @@ from videorfsplat.evaluation.model_card import checkpoints_of, model_card
 from videorfsplat.formats.files import check_can_write
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.prompt_list import read_prompt_lines
-from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.sampling.settings import Sampling, check_whole
 
 MINI_PROBE = Path(__file__).parents[1] / "checkpoints" / "mini-probe"
 """The bundled attribute probe, which judges the bundled model."""
@@ -39,29 +39,6 @@ MAX_SEED = 1_000
 # What clean-fid takes for pictures, and what a covariance needs.
 _PICTURE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _LEAST_PICTURES = 2
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How scenes are sampled; defaults are those of `GenerationSettings`."""
-
-    num_inference_steps: int = GenerationSettings.num_inference_steps
-    pose_offset: float = GenerationSettings.pose_offset
-    guidance_scale: float = GenerationSettings.guidance_scale
-    pose_guidance_scale: float = GenerationSettings.pose_guidance_scale
-    camera_guidance_scale: float = GenerationSettings.camera_guidance_scale
-
-    def __post_init__(self) -> None:
-        GenerationSettings("checked", **vars(self))
-
-    @property
-    def name(self) -> str:
-        """A name for files, different for different settings."""
-        return (
-            f"steps{self.num_inference_steps}-delta{self.pose_offset:g}"
-            f"-text{self.guidance_scale:g}-pose{self.pose_guidance_scale:g}"
-            f"-camera{self.camera_guidance_scale:g}"
-        )
 
 
 @dataclass(frozen=True)
@@ -110,9 +87,9 @@ class EvaluationSettings:
         unknown = [suite for suite in self.suites if suite not in SUITES]
         if unknown or not self.suites:
             raise ValueError(f"suites must be among {', '.join(SUITES)}, got {self.suites}")
-        self._check_whole("prompts", 2, MAX_PROMPTS)
-        self._check_whole("seed", 0, MAX_SEED)
-        self._check_whole("batch_size", 1, 4096)
+        check_whole("prompts", self.prompts, 2, MAX_PROMPTS)
+        check_whole("seed", self.seed, 0, MAX_SEED)
+        check_whole("batch_size", self.batch_size, 1, 4096)
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}")
         check_can_write(self.output)
@@ -136,7 +113,7 @@ class EvaluationSettings:
     @property
     def sampling(self) -> Sampling:
         """How scenes are sampled, where a suite does not vary it."""
-        return Sampling(**few_step_sampling(self.model).sampling()) if self.few_step else Sampling()
+        return few_step_sampling(self.model) if self.few_step else Sampling()
 
     @property
     def command(self) -> str:
@@ -166,10 +143,6 @@ class EvaluationSettings:
         """Plain values by name, ready for JSON."""
         values = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self).items()}
         return values | {"suites": list(self.suites)}
-
-    def _check_whole(self, name: str, low: int, high: int) -> None:
-        if not low <= getattr(self, name) <= high:
-            raise ValueError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
 
 
 def _check_pictures(folder: Path) -> None:

@@ -10,7 +10,6 @@ import io
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,7 +17,7 @@ from PIL import Image
 
 from videorfsplat.formats.files import write_file
 from videorfsplat.formats.splat_formats import save_splats
-from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.formats.transforms_json import transforms_dict
 from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.gaussians import Gaussians
@@ -69,7 +68,9 @@ def save_html(
     scene = base64.b64encode(_compressed_ply(gaussians)).decode()
     parts = [f'<script type="text/plain" id="embedded-scene">{scene}</script>']
     if cameras is not None:
-        text = _without_tags(json.dumps(_camera_file(cameras, frames), separators=(",", ":")))
+        urls = None if frames is None else [webp_url(frame, FRAME_QUALITY, 6) for frame in frames]
+        content = transforms_dict(cameras, urls)
+        text = _without_tags(json.dumps(content, separators=(",", ":")))
         parts.append(f'<script type="application/json" id="embedded-cameras">{text}</script>')
     parts.append(f"<script>{_script_for_html(_read('viewer.js'))}</script>")
     write_file(path, _replace(page, _SCRIPT_TAG, "\n".join(parts)).encode())
@@ -97,22 +98,16 @@ def _compressed_ply(gaussians: Gaussians) -> bytes:
         return path.read_bytes()
 
 
-def _camera_file(cameras: Cameras, frames: np.ndarray | None) -> dict[str, Any]:
-    """The contents of a `transforms.json` with the pictures as data: addresses, or none."""
-    pictures = [] if frames is None else [_data_url(frame) for frame in frames]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "transforms.json"
-        save_transforms(cameras, path, pictures or None)
-        content = json.loads(path.read_text(encoding="utf-8"))
-    if not pictures:
-        for frame in content["frames"]:
-            del frame["file_path"]
-    return content
+def webp_url(frame: UInt8[np.ndarray, "h w 3"], quality: int, method: int = 4) -> str:
+    """A picture as an address that holds it.
 
-
-def _data_url(frame: UInt8[np.ndarray, "h w 3"]) -> str:
+    Args:
+        frame: sRGB.
+        quality: of WebP, 0 to 100.
+        method: of WebP, 0 (fast) to 6 (small).
+    """
     stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, "WEBP", quality=FRAME_QUALITY, method=6)
+    Image.fromarray(frame).save(stream, "WEBP", quality=quality, method=method)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

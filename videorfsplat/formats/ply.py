@@ -201,7 +201,7 @@ def _width(kind: str) -> int:
 
 def _rows(table: np.ndarray) -> SplatRows:
     """Activate the properties; the activations are computed in double precision."""
-    names = set(table.dtype.names)
+    names = set(table.dtype.names or ())
     num_rest = sum(name.startswith("f_rest_") for name in names)
     if num_rest not in _SH_COEFFICIENTS:
         raise ValueError(f"{num_rest} properties f_rest_*, expected 0, 9, 24 or 45")

@@ -63,25 +63,49 @@ def save_transforms(
     """
     if image_paths is None:
         image_paths = [f"frames/{i:03d}.png" for i in range(cameras.num_views)]
-    if len(image_paths) != cameras.num_views:
+    content = transforms_dict(cameras, image_paths, ply_path, axes=axes)
+    write_file(path, json.dumps(content, indent=2, allow_nan=False).encode())
+
+
+def transforms_dict(
+    cameras: Cameras,
+    image_paths: Sequence[str] | None = None,
+    ply_path: str | None = None,
+    *,
+    axes: Axes = "opencv",
+) -> dict[str, Any]:
+    """What `save_transforms` writes, as plain data.
+
+    Args:
+        cameras: V cameras.
+        image_paths: V names or addresses; without them the frames have no `file_path`.
+        ply_path: as in `save_transforms`.
+        axes: as in `save_transforms`.
+
+    Raises:
+        ValueError: if the number of image paths is not V.
+    """
+    if image_paths is not None and len(image_paths) != cameras.num_views:
         raise ValueError(f"expected {cameras.num_views} image paths, got {len(image_paths)}")
     turned = cameras_in_axes(cameras, axes)
     intrinsics = [_intrinsics_of(K, cameras) for K in cameras.Ks.detach().double().cpu().tolist()]
     is_shared = all(one == intrinsics[0] for one in intrinsics)
     matrices = _invert(turned.viewmats.detach().double().cpu().numpy())
     matrices[:, :3, :3] *= HALF_TURN  # camera axes: OpenCV → OpenGL
+    files = (
+        [{} for _ in matrices] if image_paths is None else [{"file_path": n} for n in image_paths]
+    )
     frames = [
-        {"file_path": name, "transform_matrix": matrix.tolist(), **({} if is_shared else own)}
-        for name, matrix, own in zip(image_paths, matrices, intrinsics, strict=True)
+        {**file, "transform_matrix": matrix.tolist(), **({} if is_shared else own)}
+        for file, matrix, own in zip(files, matrices, intrinsics, strict=True)
     ]
-    content = {
+    return {
         "camera_model": "PINHOLE",
         **(intrinsics[0] if is_shared and intrinsics else {}),
         **({} if ply_path is None else {"ply_file_path": ply_path}),
         CONVENTIONS_KEY: _conventions(axes),
         "frames": frames,
     }
-    write_file(path, json.dumps(content, indent=2, allow_nan=False).encode())
 
 
 def load_transforms(

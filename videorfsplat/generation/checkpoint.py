@@ -8,12 +8,11 @@ sampling that it was made for. All of this is plain data, read before any model 
 
 import json
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from videorfsplat.formats.files import read_json_object, write_file
-from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.sampling.settings import GuidanceScales, Sampling
 
 MINI_CHECKPOINT = Path(__file__).resolve().parents[1] / "checkpoints" / "mini"
 """The bundled model."""
@@ -22,6 +21,7 @@ FEW_STEP_FOLDER = "few_step"
 """Of a model: `pytorch_lora_weights.safetensors` and `sampling.json`."""
 
 _SAMPLING_NAME = "sampling.json"
+_FEW_STEP_SETTINGS = ("num_inference_steps", "pose_offset")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -42,28 +42,6 @@ def find_model(model: str) -> Path | str:
     if folder.exists() or not _HUB_ID.fullmatch(model) or model.startswith("."):
         raise FileNotFoundError(f"no model {model!r}: expected mini, a folder or a hub id")
     return model
-
-
-@dataclass(frozen=True)
-class FewStepSampling:
-    """What a few-step variant was made for; it samples by Euler's method."""
-
-    num_inference_steps: int
-    pose_offset: float
-    """δ."""
-
-    def sampling(self) -> dict[str, Any]:
-        """Arguments of a pipeline, by name; guidance is off, as the variant has learned it."""
-        scales = ("guidance_scale", "pose_guidance_scale", "camera_guidance_scale")
-        return {**asdict(self), **dict.fromkeys(scales, 1.0)}
-
-    def settings(self) -> dict[str, Any]:
-        """Settings of a generation, by name."""
-        return {"few_step": True, **self.sampling()}
-
-    def save(self, folder: Path) -> None:
-        """Write it into the folder of the variant."""
-        write_file(folder / _SAMPLING_NAME, f"{json.dumps(asdict(self), indent=2)}\n".encode())
 
 
 def has_few_step(model: str) -> bool:
@@ -90,8 +68,8 @@ def few_step_folder(model: str) -> Path:
     return folder
 
 
-def few_step_sampling(model: str) -> FewStepSampling:
-    """The sampling of a model's few-step variant.
+def few_step_sampling(model: str) -> Sampling:
+    """The sampling that a model's few-step variant was made for, by Euler's method.
 
     Raises:
         FileNotFoundError: if the model is missing.
@@ -99,9 +77,21 @@ def few_step_sampling(model: str) -> FewStepSampling:
     """
     path = few_step_folder(model) / _SAMPLING_NAME
     values = read_json_object(path)
+    if values.keys() != set(_FEW_STEP_SETTINGS):
+        expected = " and ".join(_FEW_STEP_SETTINGS)
+        raise ValueError(f"{path} is damaged: expected {expected}, got {', '.join(values)}")
     try:
-        sampling = FewStepSampling(**values)
-        GenerationSettings("checked", **sampling.settings())
-    except (TypeError, ValueError) as error:
+        return Sampling(**values, **vars(GuidanceScales()))
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    return sampling
+
+
+def few_step_settings(model: str) -> dict[str, Any]:
+    """The settings of a generation by the variant of `few_step_sampling`, by name."""
+    return {"few_step": True, **few_step_sampling(model).to_dict()}
+
+
+def save_few_step_sampling(sampling: Sampling, folder: Path) -> None:
+    """Write it into the folder of the variant, but for guidance: the variant has learned it."""
+    values = {name: getattr(sampling, name) for name in _FEW_STEP_SETTINGS}
+    write_file(folder / _SAMPLING_NAME, f"{json.dumps(values, indent=2)}\n".encode())

@@ -10,7 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.models import cost
 from videorfsplat.models.configurations import full_models
-from videorfsplat.sampling.guidance import GuidanceScales, plan_branches
+from videorfsplat.sampling.guidance import plan_branches
+from videorfsplat.sampling.settings import Sampling
 
 GIGABYTE = 1e9
 
@@ -48,7 +49,7 @@ _RUNTIME_BYTES = 1e9
 def full_size_report() -> dict[str, Any]:
     """Operations, peak memory and seconds of one scene at full size, at default settings."""
     num_inference_steps = GenerationSettings.num_inference_steps
-    branches = len(plan_branches(GuidanceScales.of(GenerationSettings)).branches)
+    branches = len(plan_branches(Sampling().scales).branches)
     stages, weights = _count(branches)
     bytes_of = {name: 2 * count for name, count in weights.items()}
     step = stages["denoise"]

@@ -22,7 +22,6 @@ from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.rendering.rasterization import rasterize
-from videorfsplat.sampling.guidance import GuidanceScales
 
 
 def stream_scene(
@@ -45,7 +44,7 @@ def stream_scene(
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
     clock = StageClock()
-    cameras, scales = _given_cameras(pipeline, settings), GuidanceScales.of(settings)
+    cameras, scales = _given_cameras(pipeline, settings), settings.scales
     text = pipeline.encode_prompt(
         settings.prompt, do_classifier_free_guidance=scales.needs_negative_text
     )

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.colmap import save_colmap
-from videorfsplat.formats.files import check_can_write, write_tensors
+from videorfsplat.formats.files import check_can_write
 from videorfsplat.formats.glb import save_glb
+from videorfsplat.formats.html import save_html
 from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.poses import save_npz, save_tum
 from videorfsplat.formats.splat_formats import SUFFIXES, save_splats
@@ -141,7 +142,8 @@ class Scene:
         - `.json`: nerfstudio's transforms.json;
         - `.npz`, `.tum`: camera matrices; camera centres and quaternions;
         - `.zip`, or a name without suffix: COLMAP folder, `images/` and `sparse/0/`;
-        - `.mp4`: the views, one after the other.
+        - `.mp4`: the views, one after the other;
+        - `.html`: the viewer with this scene in one file, which works offline; always seen upright.
 
         Args:
             path: file or folder to write.
@@ -187,7 +189,7 @@ class Scene:
         save_transforms(self.cameras, folder / TRANSFORMS_NAME, names, PLY_NAME)
         if self.depths is not None:
             depths = self.depths.detach().float().cpu().contiguous()
-            write_tensors(folder / DEPTHS_NAME, {"depths": depths})
+            save_file({"depths": depths}, folder / DEPTHS_NAME)
         (folder / RECORD_NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
@@ -301,6 +303,13 @@ def _export_video(scene: Scene, path: Path, axes: Axes) -> None:
     save_video(scene.frames, path, fps=2)
 
 
+def _export_html(scene: Scene, path: Path, axes: Axes) -> None:
+    settings = scene.record.get("settings")
+    prompt = settings.get("prompt") if isinstance(settings, dict) else None
+    title = prompt if isinstance(prompt, str) else "Scene"
+    save_html(scene.gaussians, path, scene.cameras, scene.frames, title=title)
+
+
 _EXPORTERS: dict[str, Callable[[Scene, Path, Axes], None]] = {
     ".glb": _export_glb,
     ".json": _export_transforms,
@@ -308,5 +317,6 @@ _EXPORTERS: dict[str, Callable[[Scene, Path, Axes], None]] = {
     ".tum": _export_tum,
     ".zip": _export_colmap_zip,
     ".mp4": _export_video,
+    ".html": _export_html,
     "": _export_colmap,
 }

@@ -9,10 +9,7 @@ from diffusers import MochiTransformer3DModel
 from torch import Tensor
 
 from videorfsplat.models.published import component_folder, read_config, read_shards
-from videorfsplat.models.transformer_videorfsplat import (
-    VideoRFSplatTransformer3DModel,
-    empty_image_stream,
-)
+from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 
 # Of Mochi's config, what decides the shapes of the image stream.
 _SHAPE_SETTINGS = (
@@ -84,8 +81,11 @@ def _build(
     if decided:
         raise ValueError(f"{source} decides {', '.join(sorted(decided))}: leave them out")
     shapes = {name: mochi_config[name] for name in _SHAPE_SETTINGS}
-    with empty_image_stream():
+    # No memory behind the image stream, which is given its weights below: ten billion parameters
+    # are never held twice.
+    with torch.device("meta"):
         model = VideoRFSplatTransformer3DModel(**shapes, **config)
+    model.reset_pose_stream()
     stream = model.image_stream
     left_over: list[str] = []
     for shard in shards:

@@ -1,10 +1,6 @@
 """The dual-stream transformer: images and cameras denoised together, each with its own time."""
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +8,7 @@ import torch
 from diffusers import ConfigMixin, MochiTransformer3DModel, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, apply_lora_scale
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,29 +18,10 @@ from videorfsplat.models.attention import (
     StreamExchange,
 )
 
-# Mochi's rotary embedding asks for autocast to float32, which torch refuses on a CPU with a
-# warning at every run. It is in float32 there anyway.
-warnings.filterwarnings("ignore", message="In CPU autocast, but the target dtype is not supported")
-
 # Middle and last blocks of two streams share one code, with and without LoRA, in several batch
 # sizes each: branches of guidance come and go with the step. torch's own limit, 8, would end the
 # run.
 _KINDS_OF_BLOCKS = 64
-
-_image_stream_is_empty: ContextVar[bool] = ContextVar("image_stream_is_empty", default=False)
-
-
-@contextmanager
-def empty_image_stream() -> Iterator[None]:
-    """Models built in this context have no memory behind the image stream, which is given later.
-
-    Ten billion parameters are then never held twice, and the rest is initialised as ever.
-    """
-    token = _image_stream_is_empty.set(True)
-    try:
-        yield
-    finally:
-        _image_stream_is_empty.reset(token)
 
 
 @dataclass
@@ -81,8 +58,6 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         num_views (`int`): Views of a scene.
         sample_size (`int` or pair): Height and width of the image latents at training.
         pose_latents_mean, pose_latents_std (`tuple` of 6): Statistics that normalise raymaps.
-        timetable_shift, timetable_pose_shift (`float`, *optional*): Shifts of the timetable that
-            suit the times of training; nothing in the model itself depends on them.
 
     Raises:
         ValueError: if the image blocks do not divide evenly among the pose blocks, or the raymap
@@ -117,8 +92,6 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         sample_size: tuple[int, int] | list[int] | int = (40, 64),
         pose_latents_mean: tuple[float, ...] | list[float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         pose_latents_std: tuple[float, ...] | list[float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
-        timetable_shift: float | None = None,
-        timetable_pose_shift: float | None = None,
     ) -> None:
         super().__init__()
         if num_layers % pose_num_layers:
@@ -131,47 +104,47 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 f"pose_latents_mean and pose_latents_std need {pose_in_channels} values each, "
                 f"got {len(pose_latents_mean)} and {len(pose_latents_std)}"
             )
-        text: dict[str, Any] = {
-            "text_embed_dim": text_embed_dim,
-            "time_embed_dim": time_embed_dim,
-            "max_sequence_length": max_sequence_length,
-            "patch_size": patch_size,
-        }
-        with torch.device("meta") if _image_stream_is_empty.get() else nullcontext():
-            self.image_stream = MochiTransformer3DModel(
-                num_attention_heads=num_attention_heads,
-                attention_head_dim=attention_head_dim,
-                num_layers=num_layers,
-                pooled_projection_dim=pooled_projection_dim,
-                in_channels=in_channels,
-                **text,
-            )
-        self.pose_stream = MochiTransformer3DModel(
-            num_attention_heads=pose_num_attention_heads,
-            attention_head_dim=pose_attention_head_dim,
-            num_layers=pose_num_layers,
-            pooled_projection_dim=pose_pooled_projection_dim,
-            in_channels=pose_in_channels,
-            **text,
+        self.image_stream = MochiTransformer3DModel(
+            num_attention_heads=num_attention_heads,
+            attention_head_dim=attention_head_dim,
+            num_layers=num_layers,
+            pooled_projection_dim=pooled_projection_dim,
+            in_channels=in_channels,
+            text_embed_dim=text_embed_dim,
+            time_embed_dim=time_embed_dim,
+            max_sequence_length=max_sequence_length,
+            patch_size=patch_size,
         )
+        _initialize_stream(self.image_stream)
+        self.reset_pose_stream()
+        self.gradient_checkpointing = False
+
+    def reset_pose_stream(self) -> None:
+        """Make all but the image stream, untrained: the pose stream and the exchanges."""
+        config: Any = self.config
+        self.pose_stream = MochiTransformer3DModel(
+            num_attention_heads=config.pose_num_attention_heads,
+            attention_head_dim=config.pose_attention_head_dim,
+            num_layers=config.pose_num_layers,
+            pooled_projection_dim=config.pose_pooled_projection_dim,
+            in_channels=config.pose_in_channels,
+            text_embed_dim=config.text_embed_dim,
+            time_embed_dim=config.time_embed_dim,
+            max_sequence_length=config.max_sequence_length,
+            patch_size=config.patch_size,
+        )
+        dim = config.num_attention_heads * config.attention_head_dim
+        pose_dim = config.pose_num_attention_heads * config.pose_attention_head_dim
+        heads = config.exchange_num_heads, config.exchange_head_dim
         # The last pair of blocks is followed by the outputs, which stay independent.
         self.exchanges = nn.ModuleList(
-            StreamExchange(
-                num_attention_heads * attention_head_dim,
-                pose_num_attention_heads * pose_attention_head_dim,
-                exchange_num_heads,
-                exchange_head_dim,
-            )
-            for _ in range(pose_num_layers - 1)
+            StreamExchange(dim, pose_dim, *heads) for _ in range(config.pose_num_layers - 1)
         )
-        self.exchange_frequencies = nn.Parameter(
-            torch.zeros(3, exchange_num_heads, exchange_head_dim // 2)
-        )
-        self.gradient_checkpointing = False
-        for stream in (self.image_stream, self.pose_stream):
-            _initialize_stream(stream)
+        self.exchange_frequencies = nn.Parameter(torch.zeros(3, heads[0], heads[1] // 2))
+        _initialize_stream(self.pose_stream)
         initialize_frequencies(self.exchange_frequencies)
 
+    @apply_lora_scale("attention_kwargs")
     def forward(
         self,
         hidden_states: Float[Tensor, "b c v h w"],
@@ -180,6 +153,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         timestep: Float[Tensor, " b"],
         pose_timestep: Float[Tensor, " b"],
         encoder_attention_mask: Tensor,
+        attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
     ) -> VideoRFSplatTransformerOutput | tuple[Tensor, Tensor]:
         r"""
@@ -195,6 +169,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 Mochi's time of each stream: 0 = noise, 1000 = clean.
             encoder_attention_mask (`torch.Tensor` of shape `(batch_size, length)`):
                 Which text tokens count; all zero is the empty prompt.
+            attention_kwargs (`dict`, *optional*): `scale` multiplies the effect of LoRA weights.
             return_dict (`bool`): Whether to return a [`VideoRFSplatTransformerOutput`].
         """
         # 1. Tokens, conditioning and places of each stream
@@ -300,9 +275,14 @@ class _Tokens:
     def rotary(self, frequencies: Tensor) -> RotaryEmbedding:
         """Cosines and sines of every token's place."""
         device = self.hidden_states.device
-        return self.stream.rope(
-            frequencies, self.num_views, *self.grid, device=device, dtype=torch.float32
+        positions = self.stream.rope._get_positions(
+            self.num_views, *self.grid, device=device, dtype=torch.float32
         )
+        # Without the embedding's own `forward`, which asks for autocast to float32: torch has none,
+        # and warns of that at every run.
+        with torch.autocast(device.type, enabled=False):
+            angles = torch.einsum("nd,dhf->nhf", positions, frequencies.float())
+        return angles.cos(), angles.sin()
 
     def velocity(self) -> Tensor:
         """The stream's output, unpatched to [b, c, v, h, w]."""

@@ -1,25 +1,25 @@
 """Guidance: which branches of the transformer a step needs, and how their velocities are combined.
 
 The paper adapts classifier-free guidance to the two clocks, but its formula is not public. Here,
-with x_R the poses at their own time, ε pure pose noise (t_pose = 1), c the text and 0 no text, each
-condition is contrasted with its absence while the other one stays:
+with x_R the poses at their own time, ε pure pose noise (t_pose = 1), c the text and 0 no text, the
+nested two-scale form is used:
 
-    image: v = v(x_R, c) + (s_c - 1) [v(x_R, c) - v(x_R, 0)] + (s_R - 1) [v(x_R, c) - v(ε, c)]
-    pose:  v = v(x_R, c) + (s_p - 1) [v(x_R, c) - v(x_R, 0)]
+    image: v = v(ε, 0) + s_R [v(x_R, 0) - v(ε, 0)] + s_c [v(x_R, c) - v(x_R, 0)]
+    pose:  v = v(x_R, 0) + s_p [v(x_R, c) - v(x_R, 0)]
 
 s_c is `guidance_scale`, s_R `camera_guidance_scale` and s_p `pose_guidance_scale`. A scale of 1 is
-off and costs no branch, and nothing jumps on the way there. The nested form, whose camera contrast
-v(x_R, 0) - v(ε, 0) is taken without the text, cannot have both: as s_c goes to 1 it still needs
-two branches without the text.
+off and costs no branch. So that this holds for s_c = 1 too, the camera contrast is then taken with
+the text: v = v(ε, c) + s_R [v(x_R, c) - v(ε, c)].
 """
 
-import math
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from videorfsplat.sampling.settings import GuidanceScales
 
 
 class Branch(NamedTuple):
@@ -27,37 +27,6 @@ class Branch(NamedTuple):
 
     has_text: bool
     has_pose: bool
-
-
-@dataclass(frozen=True)
-class GuidanceScales:
-    """The three scales; 1 is off.
-
-    Raises:
-        ValueError: if a scale is negative or not finite.
-    """
-
-    guidance_scale: float = 1.0
-    """Text → images."""
-    pose_guidance_scale: float = 1.0
-    """Text → cameras."""
-    camera_guidance_scale: float = 1.0
-    """Cameras → images."""
-
-    def __post_init__(self) -> None:
-        for name, scale in vars(self).items():
-            if not (math.isfinite(scale) and scale >= 0):
-                raise ValueError(f"{name} must be a number of at least 0, got {scale}")
-
-    @classmethod
-    def of(cls, settings: Any) -> "GuidanceScales":
-        """Those that a generation is asked for; of the class, the default ones."""
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
-
-    @property
-    def needs_negative_text(self) -> bool:
-        """Whether any step can need a branch without the text."""
-        return self.guidance_scale != 1 or self.pose_guidance_scale != 1
 
 
 @dataclass(frozen=True)
@@ -117,11 +86,14 @@ def combine(
 
 
 def _image_weights(text_scale: float, camera_scale: float) -> dict[Branch, float]:
-    weights = {
-        Branch(True, True): text_scale + camera_scale - 1,
-        Branch(False, True): 1 - text_scale,
-        Branch(True, False): 1 - camera_scale,
-    }
+    if text_scale == 1:
+        weights = {Branch(True, True): camera_scale, Branch(True, False): 1 - camera_scale}
+    else:
+        weights = {
+            Branch(True, True): text_scale,
+            Branch(False, True): camera_scale - text_scale,
+            Branch(False, False): 1 - camera_scale,
+        }
     return {branch: weight for branch, weight in weights.items() if weight != 0}
 
 

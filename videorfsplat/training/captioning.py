@@ -1,5 +1,6 @@
 """Captions of recorded scenes by a vision-language model."""
 
+import fcntl
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -104,6 +104,7 @@ def caption_scenes(
             logger.warning("left out: %s", error)
             left_out[scene.name] = str(error)
             continue
-        with FileLock(f"{output}.lock"), output.open("a", encoding="utf-8") as file:
+        with output.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.write(caption_line(scene.name, captions))
     return left_out

@@ -10,13 +10,13 @@ are plain squared errors.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, find_model
+from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, find_model, save_few_step_sampling
 from videorfsplat.generation.prompt_list import read_prompt_lines
 from videorfsplat.pipeline_videorfsplat import NUM_TRAIN_TIMESTEPS, VideoRFSplatPipeline
 from videorfsplat.sampling.schedules import Timetable
@@ -28,6 +28,7 @@ from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
     RunConfig,
+    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
@@ -35,7 +36,6 @@ from videorfsplat.training.run import (
     processes,
 )
 from videorfsplat.training.sheets import save_sheet
-from videorfsplat.training.step_data import StepRandomness
 from videorfsplat.training.teacher_states import TeacherStates, Teaching
 
 _SHEET_PROMPTS = 8
@@ -100,11 +100,8 @@ def train_few_step(settings: FewStepTraining) -> Path:
         model.compile_blocks(dynamic=False)
     run = TrainingRun(settings.run, model, optimizers, field_values(settings))
 
-    def draw(randomness: StepRandomness) -> _Lines:
-        return _draw_lines(settings, states, timetable, randomness)
-
-    def loss(lines: _Lines) -> dict[str, Tensor]:
-        return _loss_terms(settings, run, lines)
+    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
+        return _loss_terms(settings, run, states, timetable, randomness)
 
     def sheet(path: Path) -> None:
         # Its batches have other shapes than the blocks are compiled for.
@@ -112,12 +109,12 @@ def train_few_step(settings: FewStepTraining) -> Path:
             _draw_sheet(pipeline, states, path)
 
     with training_attention(run.accelerator.device):
-        run.train(draw, loss, sheet)
+        run.train(loss, sheet)
     variant = folder / FEW_STEP_FOLDER
     with averaged_weights(run):
         save_lora(run, variant, torch.float16)
     if run.accelerator.is_main_process:
-        settings.teaching.variant.save(variant)
+        save_few_step_sampling(settings.teaching.variant, variant)
     return variant
 
 
@@ -136,63 +133,33 @@ def _check_settings(settings: FewStepTraining) -> list[str]:
     return read_prompt_lines(Path(settings.prompts))
 
 
-class _Lines(NamedTuple):
-    """This process's share of a step: one step of the variant in each of its scenes."""
-
-    latents: Float[Tensor, "2 b c v h w"]
-    pose_latents: Float[Tensor, "2 b 6 v hp wp"]
-    prompt_embeds: Float[Tensor, "b l d"]
-    prompt_attention_mask: Tensor
-    times: Float[Tensor, "b 2"]
-    """Of images and poses, where the lines begin."""
-    passed: Float[Tensor, "b 2"]
-    counts: Float[Tensor, "2"]
-    """Lines of the whole batch along which each stream moves; a process's share of them."""
-
-
-def _draw_lines(
+def _loss_terms(
     settings: FewStepTraining,
+    run: TrainingRun,
     states: TeacherStates,
     timetable: Timetable,
     randomness: StepRandomness,
-) -> _Lines:
-    """This process's share; every step of the variant has its equal part of a batch."""
-    batch_size = settings.run.batch_size
+) -> dict[str, Tensor]:
+    """Losses of this process's share; every step of the variant has its equal part of a batch."""
+    batch_size, device = settings.run.batch_size, run.accelerator.device
     steps = torch.arange(batch_size) % settings.teaching.num_inference_steps
     times = torch.tensor(timetable.pairs)
     passed = times[steps] - times[steps + 1]
     counts = (passed > 0).sum(dim=0).clamp(min=1) / randomness.num_processes
-    steps = randomness.share(steps)
+    steps, passed = randomness.share(steps), randomness.share(passed).to(device)
     rows = randomness.indices(len(states), batch_size)
     batch = [states.read(*place) for place in zip(rows, steps.tolist(), strict=True)]
     embeds, mask = pad_texts([one.prompt_embeds for one in batch], settings.caption_tokens)
-    return _Lines(
-        torch.stack([one.latents for one in batch], dim=1),
-        torch.stack([one.pose_latents for one in batch], dim=1),
-        embeds,
-        mask,
-        times[steps],
-        randomness.share(passed),
-        counts,
-    )
-
-
-def _loss_terms(settings: FewStepTraining, run: TrainingRun, lines: _Lines) -> dict[str, Tensor]:
-    """Losses of this process's share."""
-    device = run.accelerator.device
-    latents, pose_latents, embeds, mask, times, passed, counts = (
-        tensor.to(device, non_blocking=True) for tensor in lines
-    )
-    before, after = latents
-    pose_before, pose_after = pose_latents
-    t_image, t_pose = times.unbind(dim=1)
+    before, after = torch.stack([one.latents for one in batch], dim=1).to(device)
+    pose_before, pose_after = torch.stack([one.pose_latents for one in batch], dim=1).to(device)
+    t_image, t_pose = times[steps].to(device).unbind(dim=1)
     velocity, pose_velocity = run.model(
         before,
         pose_before,
-        embeds,
+        embeds.to(device),
         NUM_TRAIN_TIMESTEPS * (1 - t_image),
         NUM_TRAIN_TIMESTEPS * (1 - t_pose),
-        mask,
+        mask.to(device),
         return_dict=False,
     )
     image = line_loss(velocity, before, after, passed[:, 0], counts[0])
@@ -234,7 +201,7 @@ def _draw_sheet(pipeline: Any, states: TeacherStates, path: Path) -> None:
             prompt,
             generator=states.noise(index),
             output_type="pt",
-            **states.teaching.variant.sampling(),
+            **states.teaching.variant.to_dict(),
         )
         rows.append(output.frames)
     save_sheet([frames[0] * 2 - 1 for frames in rows], path)

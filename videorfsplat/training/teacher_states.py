@@ -15,10 +15,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from videorfsplat.formats.files import write_file
-from videorfsplat.generation.checkpoint import FewStepSampling
-from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.schedules import Timetable
+from videorfsplat.sampling.settings import GuidanceScales, Sampling
 from videorfsplat.training.run import processes
 from videorfsplat.training.scene_cache import weights_hash
 
@@ -38,15 +37,15 @@ class Teaching:
 
     num_inference_steps: int = 4
     """Steps of the variant."""
-    teacher_steps: int = GenerationSettings.num_inference_steps
+    teacher_steps: int = Sampling.num_inference_steps
     """Steps of the teacher; a multiple of the variant's."""
-    pose_offset: float = GenerationSettings.pose_offset
+    pose_offset: float = Sampling.pose_offset
     """δ of both."""
-    guidance_scale: float = GenerationSettings.guidance_scale
+    guidance_scale: float = Sampling.guidance_scale
     """Text → images of the teacher; the variant has no guidance."""
-    pose_guidance_scale: float = GenerationSettings.pose_guidance_scale
+    pose_guidance_scale: float = Sampling.pose_guidance_scale
     """Text → cameras of the teacher."""
-    camera_guidance_scale: float = GenerationSettings.camera_guidance_scale
+    camera_guidance_scale: float = Sampling.camera_guidance_scale
     """Cameras → images of the teacher."""
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class Teaching:
                 "teacher_steps must be a multiple of num_inference_steps, "
                 f"got {self.teacher_steps} and {self.num_inference_steps}"
             )
-        GenerationSettings("checked", **self.sampling())
+        _ = self.teacher
 
     @property
     def stride(self) -> int:
@@ -63,15 +62,20 @@ class Teaching:
         return self.teacher_steps // self.num_inference_steps
 
     @property
-    def variant(self) -> FewStepSampling:
+    def variant(self) -> Sampling:
         """What the variant is made for."""
-        return FewStepSampling(self.num_inference_steps, self.pose_offset)
+        return Sampling(
+            num_inference_steps=self.num_inference_steps,
+            pose_offset=self.pose_offset,
+            **vars(GuidanceScales()),
+        )
 
-    def sampling(self) -> dict[str, Any]:
-        """The teacher's settings, as a pipeline takes them."""
+    @property
+    def teacher(self) -> Sampling:
+        """How the teacher samples."""
         values = dict(vars(self))
         values["num_inference_steps"] = values.pop("teacher_steps")
-        return values
+        return Sampling(**values)
 
     def timetable(self, pipeline: VideoRFSplatPipeline) -> Timetable:
         """What the variant follows.
@@ -191,7 +195,7 @@ class TeacherStates:
         pipeline(
             **text._asdict(),
             **{name: noise for name, (noise,) in states.items()},
-            **self.teaching.sampling(),
+            **self.teaching.teacher.to_dict(),
             output_type="latent",
             callback_on_step_end=keep,
             callback_on_step_end_tensor_inputs=tuple(states),

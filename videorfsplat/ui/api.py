@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 import gradio as gr
 from pydantic import ValidationError, validate_call
 
-from videorfsplat.generation.checkpoint import few_step_sampling
+from videorfsplat.generation.checkpoint import few_step_settings
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
@@ -118,7 +118,7 @@ class Endpoints:
             trajectory: preset camera path such as orbit_left; empty generates the cameras
         """
         values = {"prompt": prompt, "seed": seed, "trajectory": trajectory}
-        yield from self._generate(few_step_sampling(self._events.host.model).settings() | values)
+        yield from self._generate(few_step_settings(self._events.host.model) | values)
 
     def compare(
         self,

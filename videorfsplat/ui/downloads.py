@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import get_args
 
 from videorfsplat.formats.axes import Axes
-from videorfsplat.formats.html import save_html
 from videorfsplat.formats.video import save_video
 from videorfsplat.generation.preview import preview_cameras, render_frames
 from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
@@ -74,9 +73,6 @@ def make_download(folder: Path, file_name: str, axes: Axes = "opencv") -> Path:
     scene = load_packed_scene(folder)
     if file_name == "film.mp4":
         save_video(render_frames(scene.gaussians, preview_cameras(scene.cameras)), path)
-    elif file_name == "scene.html":
-        title = scene.record["settings"]["prompt"]
-        save_html(scene.gaussians, path, scene.cameras, scene.frames, title=title)
     else:
         scene.export(path, axes=axes)
     return path

@@ -137,7 +137,7 @@ class PageEvents:
         """Steps, δ and guidance scales of the few-step variant, or those of the model; then the
         guidance scales of both sides of a comparison."""
         if few_step:
-            values = few_step_sampling(self.host.model).sampling()
+            values = few_step_sampling(self.host.model).to_dict()
         else:
             values = vars(GenerationSettings)
         scales = [values[name] for name in Variant._fields[1:]]
@@ -393,10 +393,10 @@ class PageEvents:
         trajectory = page_settings.chosen_trajectory(source, preset, file)
         if trajectory is None:
             return None
-        from videorfsplat.ui.sampling import camera_file
+        from videorfsplat.formats.transforms_json import transforms_dict
 
         facts = self.host.facts()
-        return camera_file(
+        return transforms_dict(
             load_given_cameras(trajectory, facts.num_views, facts.width, facts.height)
         )
 

@@ -1,30 +1,26 @@
 """A run of the model as a stream of plain data: every step, previews now and then, the folder."""
 
-import base64
-import io
-import json
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
+from videorfsplat.formats.html import webp_url
 from videorfsplat.formats.splat_formats import save_splats
-from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.formats.transforms_json import transforms_dict
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation.generate import stream_scene
 from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
-from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.ui.depth_pictures import write_depth_pictures
 from videorfsplat.ui.sampling_updates import Preview, SamplingStep
 from videorfsplat.ui.scene_folder import SPLATS_NAME
+
+PREVIEW_QUALITY = 80
+"""Of WebP: a preview is looked at for a second."""
 
 PREVIEW_SHARE = 0.05
 """Most of a run's time that may go into previews, but for the first one, which always comes where
@@ -62,23 +58,6 @@ def sample(
         yield _plain(item, time.perf_counter() - start, preview)
 
 
-def camera_file(cameras: Cameras, pictures: list[str] | None = None) -> dict[str, Any]:
-    """The contents of a `transforms.json`.
-
-    Args:
-        cameras: V cameras.
-        pictures: addresses of V pictures, or none.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "transforms.json"
-        save_transforms(cameras, path, pictures)
-        content = json.loads(path.read_bytes())
-    if pictures is None:
-        for frame in content["frames"]:
-            del frame["file_path"]
-    return content
-
-
 def _plain(step: DenoisingStep, elapsed: float, preview: Preview | None) -> SamplingStep:
     done = step.index + 1
     return SamplingStep(
@@ -95,14 +74,8 @@ def _preview(pipeline: VideoRFSplatPipeline, step: DenoisingStep) -> Preview:
     """The predicted frames, and the predicted cameras without them."""
     frames = pipeline.decode_frames(step.predicted_latents)[0].permute(0, 2, 3, 1)
     fit = pipeline.recover_cameras(step.predicted_pose_latents, *frames.shape[1:3])[0]
-    pictures = tuple(_data_url(frame) for frame in to_uint8(frames))
-    return Preview(pictures, camera_file(fit.cameras))
-
-
-def _data_url(frame: np.ndarray) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    pictures = tuple(webp_url(frame, PREVIEW_QUALITY) for frame in to_uint8(frames))
+    return Preview(pictures, transforms_dict(fit.cameras))
 
 
 def _save(scene: Scene, folder: Path) -> None:

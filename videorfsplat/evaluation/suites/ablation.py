@@ -30,8 +30,8 @@ from videorfsplat.evaluation.scene_figures import (
     scene_figures,
 )
 from videorfsplat.evaluation.scene_measures import measure_scenes
-from videorfsplat.evaluation.settings import Sampling
 from videorfsplat.evaluation.suites import SuiteResult
+from videorfsplat.sampling.settings import Sampling
 
 _OSCILLATING_PROMPTS = 16
 _PICTURED_PROMPTS = 4
