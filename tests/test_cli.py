@@ -428,6 +428,18 @@ def test_assemble_takes_parts_of_whole_pipelines(model, tmp_path, capsys):
     assert shifts == pytest.approx([3.0, usual], abs=1e-3)  # rounded when assembled
 
 
+def test_assemble_takes_the_shifts_that_the_transformer_was_trained_with(model, tmp_path, capsys):
+    trained = load_pipeline(str(model)).transformer
+    trained.register_to_config(timetable_shift=1.5, timetable_pose_shift=7.0)
+    trained.save_pretrained(tmp_path / "transformer")
+    words = [f"--{option}={model}" for option in ("autoencoder", "text-encoder", "decoder")]
+    words.append(f"--transformer={tmp_path / 'transformer'}")
+    run_json(capsys, "assemble", *words, "--output", tmp_path / "model", "--pose-shift", 3)
+    assembled = load_pipeline(str(tmp_path / "model"))
+    shifts = [scheduler_shift(s) for s in (assembled.scheduler, assembled.pose_scheduler)]
+    assert shifts == pytest.approx([1.5, 3.0], abs=1e-3)
+
+
 def test_assemble_refuses_a_shift_that_is_none(tmp_path, capsys):
     words = [w for part in ("autoencoder", "text-encoder") for w in (f"--{part}", tmp_path)]
     words += ["--transformer", tmp_path, "--decoder", tmp_path, "--output", tmp_path / "model"]

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "measure a model on held-out worlds",
     "bench": "measure how fast rendering and generation are here",
     "info": "count the parameters of a model",
+    "gpu-check": "check and measure everything that only a GPU can prove",
 }
 
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Requests to a hub are no news to whoever asked for a model.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        command = importlib.import_module(f"videorfsplat.commands.{name}")
+        command = importlib.import_module(f"videorfsplat.commands.{name.replace('-', '_')}")
         return command.main(words[1:])
     except (ValueError, OSError) as error:
         return _complain(" ".join(str(error).split()), BAD_INPUT, is_verbose)

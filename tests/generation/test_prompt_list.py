@@ -226,3 +226,27 @@ def test_processes_of_a_launcher_share_the_prompts(model, tmp_path):
     assert not any("error" in line for line in lines)
     assert all(len(Scene.load(line["scene"]).frames) == 3 for line in lines)
     assert run.stdout.count("4 of 4 scenes") == 2
+
+
+def test_the_log_is_read_once_however_long_it_is(tmp_path, monkeypatch):
+    finished, opened = 500, 20
+    prompts = [f"a house number {i}" for i in range(finished + opened)]
+    list(PromptList(tmp_path, asked(prompts[:finished])).run(made))
+    parsed, real = [], json.loads
+
+    def counting(line):
+        parsed.append(line)
+        return real(line)
+
+    monkeypatch.setattr(json, "loads", counting)
+    assert len(list(PromptList(tmp_path, asked(prompts)).run(made))) == opened
+    assert len(parsed) == finished + opened
+
+
+def test_lines_that_others_add_are_seen_and_damaged_ones_are_not(tmp_path):
+    one, two = PromptList(tmp_path, asked()), PromptList(tmp_path, asked())
+    list(one.run(made))
+    assert two.finished() == set(range(5))
+    with (tmp_path / LOG_NAME).open("a") as file:
+        file.write('[]\n{"index": "x"}\n' + "[" * 10**5 + '\n{"index": 7')
+    assert PromptList(tmp_path, asked()).finished() == set(range(5))

@@ -72,7 +72,7 @@ def main() -> None:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         try:
             address = f"http://127.0.0.1:{args.port}"
-            wait_for(address)
+            wait_for(address, process)
             print(json.dumps(measure(address, process.pid, args, Path(folder) / "cache")))
         finally:
             process.terminate()
@@ -86,13 +86,15 @@ def save_tiny_model(folder: Path) -> str:
     return str(folder / "model")
 
 
-def wait_for(address: str) -> None:
+def wait_for(address: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 600
     while True:
         try:
             httpx.get(address, timeout=60)
             return
         except httpx.HTTPError:
+            if process.poll() is not None:
+                raise SystemExit("the page did not open") from None
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from test_page_clients import client_of
+from tiny import HEIGHT, NUM_VIEWS, WIDTH
 from visitors import PATIENCE_SECONDS, Visitor
 
+from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.ui.admission import OTHERS, RUNS, UNHEARD_SECONDS
 from videorfsplat.ui.downloads import DOWNLOADS
 from videorfsplat.ui.page_settings import Fields
@@ -253,6 +256,24 @@ def test_no_answer_tells_where_anything_lies(site, line, tmp_path):
     client = client_of(site, tmp_path)
     scene = client.predict(PROMPT, num_inference_steps=1, api_name="/generate")["scene"]
     assert Path(scene["ply"]).stat().st_size > 0
+
+
+def test_an_upload_is_used_under_the_name_that_was_told(site, line, tmp_path):
+    path = tmp_path / "cameras.json"
+    save_transforms(trajectory("spiral", num_views=NUM_VIEWS, width=WIDTH, height=HEIGHT), path)
+    visitor = Visitor(site.address)
+    with path.open("rb") as file:
+        [told] = visitor.post("/upload", files={"files": (path.name, file)}).json()
+    assert told.startswith("@uploads/")
+    sent = {"path": told, "meta": {"_type": "gradio.FileData"}}
+    draw = function_of(site, "draw_given_cameras")
+    figure, note = visitor.call_at_once(draw, "file", "spiral", sent).json()["data"]
+    assert (figure["type"], note) == ("plotly", "")
+    # No other file of the machine can be given in its place.
+    for forged in ("/etc/passwd", f"{told}/../../../requests", "@results/x/transforms.json"):
+        answer = visitor.call_at_once(draw, "file", "spiral", {**sent, "path": forged})
+        assert answer.status_code == 500
+        assert "passwd" not in answer.text
 
 
 def test_uploads_and_foreign_pages(site, line):

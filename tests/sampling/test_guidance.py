@@ -1,4 +1,5 @@
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -9,37 +10,45 @@ from videorfsplat.sampling.guidance import Branch, combine, plan_branches
 from videorfsplat.sampling.settings import GuidanceScales
 
 FULL, NO_TEXT = Branch(True, True), Branch(False, True)
-NO_POSE, NOTHING = Branch(True, False), Branch(False, False)
+NO_POSE = Branch(True, False)
 SCALES = st.floats(0.0, 12.0)
 
 
 def velocities(plan, seed=0):
-    """Distinct velocities of all four branches, and those of the plan as one batch of two each."""
+    """Distinct velocities of all branches, and those of the plan as one batch of two each."""
     generator = torch.Generator().manual_seed(seed)
     per_branch = {
         branch: torch.randn(2, 3, 2, 2, 2, generator=generator)
-        for branch in (FULL, NO_TEXT, NO_POSE, NOTHING)
+        for branch in (FULL, NO_TEXT, NO_POSE)
     }
     return per_branch, torch.cat([per_branch[branch] for branch in plan.branches])
 
 
 @given(SCALES, SCALES)
-def test_image_velocity_is_the_nested_two_scale_form(text, camera):
-    if text == 1:
-        text = 2.0
+def test_each_condition_is_contrasted_with_its_absence_while_the_other_stays(text, camera):
     plan = plan_branches(GuidanceScales(guidance_scale=text, camera_guidance_scale=camera))
     v, batch = velocities(plan)
-    expected = v[NOTHING] + camera * (v[NO_TEXT] - v[NOTHING]) + text * (v[FULL] - v[NO_TEXT])
-    # float32 sums of at most three terms of size 12.
-    torch.testing.assert_close(combine(plan.image_weights, batch), expected, atol=1e-5, rtol=1e-5)
+    expected = v[FULL] + (text - 1) * (v[FULL] - v[NO_TEXT]) + (camera - 1) * (v[FULL] - v[NO_POSE])
+    # float32 sums of at most three terms of size 24.
+    torch.testing.assert_close(combine(plan.image_weights, batch), expected, atol=2e-5, rtol=1e-5)
 
 
-@given(SCALES)
-def test_camera_contrast_is_taken_with_the_text_when_text_guidance_is_off(camera):
-    plan = plan_branches(GuidanceScales(camera_guidance_scale=camera))
-    v, batch = velocities(plan)
-    expected = v[NO_POSE] + camera * (v[FULL] - v[NO_POSE])
-    torch.testing.assert_close(combine(plan.image_weights, batch), expected, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("name", ["guidance_scale", "pose_guidance_scale", "camera_guidance_scale"])
+@given(scales=st.tuples(SCALES, SCALES, SCALES))
+def test_nothing_jumps_where_a_scale_is_off(name, scales):
+    """A scale of 1 leaves branches out; a scale beside 1 weighs them by next to nothing."""
+    names = [field.name for field in fields(GuidanceScales)]
+    values = dict(zip(names, scales, strict=True))
+    off, beside = (
+        plan_branches(GuidanceScales(**values | {name: value})) for value in (1.0, 1.0 + 1e-6)
+    )
+    (v, one), (_, two) = velocities(off), velocities(beside)
+    assert v.keys() >= set(off.branches)
+    for stream in ("image_weights", "pose_weights"):
+        found = combine(getattr(beside, stream), two)
+        expected = combine(getattr(off, stream), one)
+        # The step of 1e-6, and rounding.
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @given(SCALES, SCALES, SCALES)
@@ -58,10 +67,9 @@ def test_pose_velocity_is_plain_text_guidance(text, pose, camera):
         ((1.0, 4.0, 1.0), {FULL, NO_TEXT}),
         ((4.0, 3.0, 1.0), {FULL, NO_TEXT}),
         ((1.0, 1.0, 2.0), {FULL, NO_POSE}),
-        ((4.0, 1.0, 2.0), {FULL, NO_TEXT, NOTHING}),
-        ((4.0, 4.0, 2.0), {FULL, NO_TEXT, NOTHING}),
-        # Equal scales: the pose counts as part of the condition, and one contrast is enough.
-        ((3.0, 1.0, 3.0), {FULL, NOTHING}),
+        ((4.0, 1.0, 2.0), {FULL, NO_TEXT, NO_POSE}),
+        ((4.0, 4.0, 2.0), {FULL, NO_TEXT, NO_POSE}),
+        ((3.0, 1.0, 3.0), {FULL, NO_TEXT, NO_POSE}),
         ((0.0, 1.0, 1.0), {FULL, NO_TEXT}),
         ((0.0, 0.0, 1.0), {NO_TEXT}),
     ],

@@ -14,9 +14,15 @@ from tiny import tiny_vae
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.training.bad_samples import read_this_or_next
-from videorfsplat.training.decoder import DecoderTraining, _draw_scenes, train_decoder
+from videorfsplat.training.decoder import (
+    DecoderTraining,
+    _draw_scenes,
+    _encode,
+    train_decoder,
+)
 from videorfsplat.training.decoder_scenes import RecordedViews, open_decoder_scenes
-from videorfsplat.training.run import RunConfig, StepRandomness
+from videorfsplat.training.run import RunConfig
+from videorfsplat.training.step_data import StepRandomness
 
 SAMPLING = ViewSampling(num_views=3, height=32, width=48)
 
@@ -115,7 +121,8 @@ def test_two_shares_of_a_batch_are_the_batch_of_one_process(data, tmp_path):
 
     def drawn(index: int, number: int) -> list:
         rows = [(scenes, 0), (scenes, 0)][index::number]
-        return _draw_scenes(rows, vae, asked, StepRandomness(generator(), index, number))
+        shares = _draw_scenes(rows, vae, asked, StepRandomness(generator(), index, number))
+        return [_encode(scene, vae) for scene in shares]
 
     whole = drawn(0, 1)
     for one, two in zip(whole, drawn(0, 2) + drawn(1, 2), strict=True):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLMochi
 from PIL import Image
+from tiny import tiny_pipeline
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from videorfsplat.__main__ import main
@@ -22,7 +23,8 @@ from videorfsplat.training.autoencoder import (
     train_autoencoder,
 )
 from videorfsplat.training.decoder import DecoderTraining, train_decoder
-from videorfsplat.training.joint import JointTraining, train_joint
+from videorfsplat.training.flow_matching import TimeDistribution
+from videorfsplat.training.joint import JointTraining, _open_data, train_joint
 from videorfsplat.training.probe import ProbeTraining, train_probe
 from videorfsplat.training.run import RunConfig
 from videorfsplat.training.sheets import save_sheet
@@ -155,8 +157,27 @@ def test_train_text_encoder(text_encoder):
     assert torch.isfinite(embeds.last_hidden_state).all()
 
 
+def test_worlds_take_the_texts_of_a_pipeline_in_the_precision_of_the_processor(
+    worlds_folder, autoencoder, tmp_path, monkeypatch
+):
+    pipeline = tiny_pipeline()
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(tmp_path / "pipeline")
+    # The hub is asked for an id as for any part of a published pipeline.
+    monkeypatch.setattr(
+        "videorfsplat.models.published._fetch", lambda hub_id, *_: tmp_path / "pipeline"
+    )
+    settings = JointTraining(
+        two_steps(tmp_path / "run"), worlds_folder, str(autoencoder), "someone/a-model", 32, 3
+    )
+    scenes, text, _ = _open_data(settings)
+    assert text.text_encoder is scenes.text_encoder
+    assert {weight.dtype for weight in scenes.text_encoder.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("num_views", [1, 3])
 def test_train_joint(worlds_folder, autoencoder, text_encoder, tmp_path, num_views):
+    times = TimeDistribution(mean=0.3, pose_mean=1.1)
     settings = JointTraining(
         two_steps(tmp_path),
         worlds_folder,
@@ -164,6 +185,7 @@ def test_train_joint(worlds_folder, autoencoder, text_encoder, tmp_path, num_vie
         str(text_encoder),
         size=32,
         num_views=num_views,
+        times=times,
         model=TOY_TRANSFORMER,
     )
     folder = train_joint(settings)
@@ -176,6 +198,8 @@ def test_train_joint(worlds_folder, autoencoder, text_encoder, tmp_path, num_vie
     assert model.config["num_views"] == num_views
     assert list(model.config["sample_size"]) == [4, 4]
     assert min(model.config["pose_latents_std"]) > 0
+    kept = (model.config["timetable_shift"], model.config["timetable_pose_shift"])
+    assert kept == pytest.approx(times.shifts(num_views))
     assert model.image_stream.proj_out.weight.any()
     assert model.pose_stream.proj_out.weight.any()
 

@@ -8,7 +8,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from videorfsplat.sampling.schedules import base_times
 from videorfsplat.training.flow_matching import TimeDistribution, mix, velocity_loss
-from videorfsplat.training.run import StepRandomness
+from videorfsplat.training.step_data import StepRandomness
 
 
 def randomness(seed: int = 0) -> StepRandomness:

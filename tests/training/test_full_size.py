@@ -291,8 +291,8 @@ def test_a_model_in_two_shards_trains_as_a_whole_one(two_processes, two_shards):
     differences = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
     assert differences.max() < 6e-3  # as above
     assert differences.median() < 1e-5
-    states = sorted(path.name for path in two_shards.glob("state-*/average-*"))
-    assert states == [f"average-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    states = sorted(path.name for path in two_shards.glob("state-*/process-*"))
+    assert states == [f"process-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert (two_shards / "sheet-0000003.png").exists()
 
 

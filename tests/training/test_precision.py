@@ -35,6 +35,6 @@ def test_other_devices_have_it():
 def test_auto_is_what_the_device_has(monkeypatch, has_it, expected):
     name = "videorfsplat.training.precision.multiplies_bfloat16"
     monkeypatch.setattr(name, lambda device: has_it)
-    assert resolve_precision("auto") == expected
-    assert resolve_precision("no") == "no"
-    assert resolve_precision("bf16") == "bf16"
+    assert resolve_precision("auto", CPU) == expected
+    assert resolve_precision("no", CPU) == "no"
+    assert resolve_precision("bf16", CPU) == "bf16"

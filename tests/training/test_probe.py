@@ -11,13 +11,14 @@ from tiny import tiny_vae
 from videorfsplat.data.worlds import WorldsDataset
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.training.probe import (
+    Damage,
     ProbeTraining,
     _draw_views,
-    degraded,
     probe_attributes,
     train_probe,
 )
-from videorfsplat.training.run import RunConfig, StepRandomness
+from videorfsplat.training.run import RunConfig
+from videorfsplat.training.step_data import StepRandomness
 
 TOY_PROBE = {"sample_size": 32, "num_blocks": 3, "width": 16}
 
@@ -81,7 +82,7 @@ def test_worlds_have_a_label_for_every_head(worlds_folder):
 def test_degraded_views_are_near_the_true_ones_and_fixed_by_the_step():
     frames = torch.linspace(0, 1, 32).expand(2, 3, 3, 32, 32)
     one, again, other = (
-        degraded(frames, StepRandomness(torch.Generator().manual_seed(seed), 0, 1))
+        Damage.draw(frames, StepRandomness(torch.Generator().manual_seed(seed), 0, 1)).of(frames)
         for seed in (0, 0, 1)
     )
     assert torch.equal(one, again)
@@ -100,7 +101,7 @@ def test_two_shares_of_a_batch_are_the_batch_of_one_process(worlds_folder, tmp_p
         randomness = StepRandomness(torch.Generator().manual_seed(5), index, number)
         rows = [0, 0, 1, 1][index::number]
         views = _draw_views(dataset, rows, settings, randomness)
-        return views, degraded(views, randomness)
+        return views, Damage.draw(views, randomness).of(views)
 
     whole, parts = drawn(0, 1), [drawn(index, 2) for index in range(2)]
     for value, *shares in zip(whole, *parts, strict=True):

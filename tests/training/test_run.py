@@ -14,9 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.nn import functional as F
 
-from videorfsplat.training import run as run_module
+from videorfsplat.training import states as states_module
 from videorfsplat.training.optimizers import make_optimizers
-from videorfsplat.training.run import RunConfig, StepRandomness, TrainingRun, averaged_weights
+from videorfsplat.training.run import RunConfig, TrainingRun, averaged_weights
+from videorfsplat.training.step_data import StepRandomness
 
 STEPS = 24
 NEVER = 1e9
@@ -45,12 +46,15 @@ def toy_run(config: RunConfig, **details) -> TrainingRun:
     return TrainingRun(config, model, optimizers, details)
 
 
+def toy_draw(randomness: StepRandomness) -> torch.Tensor:
+    return randomness.randn(8, 4)
+
+
 def toy_loss(run: TrainingRun, pause: float = 0.0, stop_at: int | None = None):
-    def loss(randomness: StepRandomness) -> dict[str, torch.Tensor]:
+    def loss(inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         if run.step == stop_at:
             raise KeyboardInterrupt
         time.sleep(pause)
-        inputs = randomness.randn(8, 4)
         squared = F.mse_loss(run.model(inputs)[:, 0], inputs.sin().sum(1))
         return {"loss": squared, "root": squared.sqrt()}
 
@@ -60,7 +64,7 @@ def toy_loss(run: TrainingRun, pause: float = 0.0, stop_at: int | None = None):
 def train_toy(output, pause: float = 0.0, stop_at: int | None = None, **changed):
     """Everything that a finished run leaves: weights, averaged weights, log without clock times."""
     run = toy_run(settings(output, **changed))
-    run.train(toy_loss(run, pause, stop_at))
+    run.train(toy_draw, toy_loss(run, pause, stop_at))
     weights = [p.detach().clone() for p in run.model.parameters()]
     with averaged_weights(run):
         averages = [p.detach().clone() for p in run.model.parameters()]
@@ -69,7 +73,7 @@ def train_toy(output, pause: float = 0.0, stop_at: int | None = None, **changed)
 
 def read_log(output) -> list[dict]:
     lines = [json.loads(line) for line in Path(output, "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+    return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
 
 
 def assert_same(found, expected):
@@ -117,7 +121,7 @@ def test_a_kill_while_saving_loses_one_state_only(uninterrupted, tmp_path, monke
             raise KeyboardInterrupt
         real(source, target)
 
-    monkeypatch.setattr(run_module.os, "replace", dying)
+    monkeypatch.setattr(states_module.os, "replace", dying)
     with pytest.raises(KeyboardInterrupt):
         train_toy(tmp_path, save_minutes=0.0)
     assert (tmp_path / "unfinished-state").exists()
@@ -184,13 +188,12 @@ def test_accumulation_takes_the_step_of_the_whole_batch(tmp_path):
         model = nn.Linear(4, 1)
         run = TrainingRun(config, model, [torch.optim.SGD(model.parameters(), lr=0.1)])
 
-        def loss(randomness: StepRandomness) -> dict[str, torch.Tensor]:
-            inputs = randomness.randn(8, 4)
+        def loss(inputs: torch.Tensor) -> dict[str, torch.Tensor]:
             assert len(inputs) == 8 // parts
             # Outside of the model, so that everything is in float32.
             return {"loss": (inputs @ model.weight.T + model.bias).square().mean()}
 
-        run.train(loss)
+        run.train(toy_draw, loss)
         return [p.detach() for p in model.parameters()], read_log(tmp_path / str(parts))
 
     whole, parts = train(1), train(4)
@@ -214,11 +217,11 @@ def test_the_average_is_the_exponential_one_and_is_taken_back(tmp_path):
     history = []
     loss = toy_loss(run)
 
-    def watched(randomness):
+    def watched(inputs):
         history.append([p.detach().clone() for p in run.model.parameters()])
-        return loss(randomness)
+        return loss(inputs)
 
-    run.train(watched)
+    run.train(toy_draw, watched)
     final = [p.detach().clone() for p in run.model.parameters()]
     expected = history[0]
     for index, weights in enumerate([*history[1:], final]):
@@ -242,7 +245,7 @@ def test_sheets_show_the_averaged_model(tmp_path):
         assert not torch.is_grad_enabled()
         seen.append((path.name, run.model[0].weight.clone()))
 
-    run.train(toy_loss(run), sheet)
+    run.train(toy_draw, toy_loss(run), sheet)
     (name, weight) = seen[0]
     assert name == "sheet-0000006.png"
     with averaged_weights(run):
@@ -253,11 +256,11 @@ def test_the_learning_rate_rises_stays_and_falls(tmp_path):
     run = toy_run(settings(tmp_path, max_steps=12, warmup_steps=4, decay_steps=4))
     loss, rates = toy_loss(run), []
 
-    def watched(randomness):
+    def watched(inputs):
         rates.append([o.param_groups[0]["lr"] / 0.02 for o in run.optimizers])
-        return loss(randomness)
+        return loss(inputs)
 
-    run.train(watched)
+    run.train(toy_draw, watched)
     expected = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
     assert rates == [pytest.approx([rate] * 2) for rate in expected]
 
@@ -265,11 +268,15 @@ def test_the_learning_rate_rises_stays_and_falls(tmp_path):
 def test_stops_at_a_loss_that_is_not_finite(tmp_path):
     run = toy_run(settings(tmp_path))
 
-    def loss(randomness):
-        return {"loss": run.model(randomness.randn(8, 4)).sum() / 0}
+    before = [p.detach().clone() for p in run.model.parameters()]
+
+    def loss(inputs):
+        return {"loss": run.model(inputs).sum() / 0}
 
     with pytest.raises(FloatingPointError, match="step 0"):
-        run.train(loss)
+        run.train(toy_draw, loss)
+    for one, two in zip(run.model.parameters(), before, strict=True):
+        assert torch.equal(one, two)
     assert not list(tmp_path.glob("state-*"))
 
 
@@ -294,6 +301,7 @@ def test_processes_share_one_batch():
         ({"batch_size": 0}, "at least 1, got 24 and 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
         ({"accumulation_steps": 0}, "accumulation_steps must be at least 1, got 0"),
+        ({"data_workers": -1}, "data_workers must be at least 0, got -1"),
     ],
 )
 def test_rejects_bad_settings(tmp_path, changed, message):

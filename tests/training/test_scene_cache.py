@@ -13,13 +13,13 @@ from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.geometry.rays import raymap_to_cameras
 from videorfsplat.models.one_frame import decode_frames, denormalize_latents, encode_frames
 from videorfsplat.training.joint_batches import CachedScenes, pad_texts
-from videorfsplat.training.run import StepRandomness
 from videorfsplat.training.scene_cache import (
     MANIFEST_NAME,
     CachePlan,
     SceneCache,
     write_scene_cache,
 )
+from videorfsplat.training.step_data import StepRandomness
 
 PLAN = CachePlan(ViewSampling(num_views=3, height=32, width=48), draws=2, scenes_per_shard=2)
 NAMES = ["clips/train/a", "clips/train/b", "room", "vase"]
@@ -188,10 +188,10 @@ def test_batches_are_padded_shared_and_dropped_out(written, models, tmp_path):
     batch = scenes.draw(randomness(), 8, 2, 0.0)
     assert batch.latents.shape == (8, 12, 2, 4, 6)
     assert batch.raymaps.shape == (8, 6, 2, 4, 6)
-    lengths = batch.prompt_attention_mask.sum(1)
-    assert lengths.max() == batch.prompt_embeds.shape[1]
+    lengths = batch.text_mask.sum(1)
+    assert lengths.max() == batch.texts.shape[1]
     assert lengths.unique().numel() > 1
-    padding = batch.prompt_embeds[batch.prompt_attention_mask == 0]
+    padding = batch.texts[batch.text_mask == 0]
     assert not padding.any()
     halves = [
         scenes.draw(StepRandomness(torch.Generator().manual_seed(5), i, 2), 8, 2, 0.0)
@@ -199,7 +199,7 @@ def test_batches_are_padded_shared_and_dropped_out(written, models, tmp_path):
     ]
     for i, half in enumerate(halves):
         assert torch.equal(half.latents, batch.latents[i::2])
-    assert not scenes.draw(randomness(), 8, 2, 1.0).prompt_attention_mask.any()
+    assert not scenes.draw(randomness(), 8, 2, 1.0).is_told.any()
     one = scenes.draw(randomness(), 8, 1, 0.0)
     # A single view is seen from itself: its raymap is that of the identity.
     first = one.raymaps[:, :, 0]

@@ -23,7 +23,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{option}", required=True, help=text)
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     for option, times in (("shift", "image"), ("pose-shift", "pose")):
-        text = f"of the timetable's {times} times (default: that of the default training times)"
+        text = f"of the timetable's {times} times (default: that of the transformer's training)"
         parser.add_argument(f"--{option}", type=float, help=text)
     parser.add_argument(
         "--solver",

@@ -9,7 +9,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_INFLATION = 32
 """Bytes that a packed byte of a stranger's file may become. Splats and matrices pack to a third at
@@ -90,6 +93,55 @@ def write_file(path: str | Path, data: bytes) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def write_tensors(
+    path: str | Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors as safetensors; as `write_file`, and on the disk when this returns.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    # Loaded here: whoever reads a list of prompts needs no torch.
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        save_file(tensors, unfinished, metadata)
+        share(unfinished)
+        sync(unfinished)
+        os.replace(unfinished, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """Give a file, or all files in a folder, the mode that the umask asks for.
+
+    safetensors makes files that only their owner may read.
+    """
+    mode = 0o666 & ~_umask()
+    for file in path.rglob("*") if path.is_dir() else (path,):
+        if file.is_file():
+            os.chmod(file, mode)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of files of a folder, is on the disk."""
+    # Windows opens no folders, and needs no word for them.
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_can_write(folder: Path) -> None:

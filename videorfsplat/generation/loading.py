@@ -41,7 +41,7 @@ def load_pipeline(
             "a few-step variant belongs to the model as it is: leave out few_step or lora"
         )
     variant = few_step_folder(model) if few_step else None
-    target = _choose_device(device)
+    target = choose_device(device)
     memory = memory or MemorySettings()
     if memory.offload == "model" and target.type == "cpu":
         raise ValueError("offload model moves parts to an accelerator, but the device is the CPU")
@@ -122,7 +122,12 @@ def _arrange(
     return pipeline.to(device)
 
 
-def _choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """torch's device by name; `auto` is CUDA if there is one, else the CPU.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -5,7 +5,6 @@ and finishes it with a line in `scenes.jsonl`. What has no such line is free to 
 others, or by the next run.
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from videorfsplat.formats.files import read_lines
 from videorfsplat.generation.settings import GenerationSettings
@@ -96,7 +97,9 @@ class PromptList:
     ) -> None:
         self.folder, self.settings, self.made_with = Path(folder), settings, made_with or {}
         (self.folder / _CLAIMS_NAME).mkdir(parents=True, exist_ok=True)
-        for line in self._lines():
+        self._finished: set[int] = set()
+        self._bytes_read = 0
+        for line in self._new_lines():
             self._check_line(line)
 
     def scene_folder(self, index: int) -> Path:
@@ -122,7 +125,7 @@ class PromptList:
         share = range(process_index, len(self.settings), num_processes)
         order = [*share, *(i for i in range(len(self.settings)) if i not in share)]
         failed: set[int] = set()
-        while open_prompts := [i for i in order if i not in self.finished() | failed]:
+        while open_prompts := [i for i in order if i not in failed and i not in self._finished]:
             claimed_any = False
             for index in open_prompts:
                 with self._claim(index) as claimed:
@@ -135,10 +138,14 @@ class PromptList:
                     yield line
             if not claimed_any:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
+            self.finished()
 
     def finished(self) -> set[int]:
         """Prompts whose scenes are there."""
-        return {line["index"] for line in self._lines() if "error" not in line}
+        # The log is read once, however long it is: what is new in it is what others have added.
+        for _ in self._new_lines():
+            pass
+        return self._finished
 
     def _check_line(self, line: dict[str, Any]) -> None:
         index = line["index"]
@@ -173,32 +180,55 @@ class PromptList:
 
     @contextmanager
     def _claim(self, index: int) -> Iterator[bool]:
-        with (self.folder / _CLAIMS_NAME / f"{index:06d}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
+        lock = FileLock(self.folder / _CLAIMS_NAME / f"{index:06d}")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
             yield True
+        finally:
+            lock.release()
 
     def _append(self, line: dict[str, Any]) -> None:
-        with (self.folder / LOG_NAME).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        path = self.folder / LOG_NAME
+        with FileLock(self.folder / _CLAIMS_NAME / "log"), path.open("ab") as file:
             # A process that was killed while writing has left a line without its end.
-            end = b"" if _ends_with_newline(self.folder / LOG_NAME) else b"\n"
+            end = b"" if _ends_with_newline(path) else b"\n"
             file.write(end + json.dumps(line, allow_nan=False).encode() + b"\n")
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _new_lines(self) -> Iterator[dict[str, Any]]:
+        """Lines that have been added since the last call; finished prompts are noted."""
         path = self.folder / LOG_NAME
         if not path.exists():
             return
-        for line in path.read_bytes().splitlines(keepends=True):
-            try:
-                content = json.loads(line)
-            except ValueError:
-                continue  # cut off by a kill; its scene counts as open
-            if line.endswith(b"\n"):
+        with path.open("rb") as file:
+            file.seek(self._bytes_read)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # being written, or cut off by a kill: its scene counts as open
+                self._bytes_read += len(line)
+                content = _parsed(line)
+                if content is None:
+                    continue
+                if "error" not in content:
+                    self._finished.add(content["index"])
                 yield content
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """What a line of the log says; nothing, if a kill has cut it or the disk has damaged it."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_whole = (
+        isinstance(content, dict)
+        and isinstance(content.get("index"), int)
+        and isinstance(content.get("settings"), dict)
+    )
+    return content if is_whole else None
 
 
 def _ends_with_newline(path: Path) -> bool:
@@ -209,6 +239,8 @@ def _ends_with_newline(path: Path) -> bool:
 
 def _is_asked(recorded: dict[str, Any], asked: GenerationSettings) -> bool:
     """Whether settings of a record, which may be older than some of their names, are those."""
+    if recorded == vars(asked):
+        return True
     try:
         return GenerationSettings.from_dict(recorded) == asked
     except ValueError:

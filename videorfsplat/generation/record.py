@@ -1,7 +1,6 @@
 """What a run costs and what it ran on: seconds by stage, peak memory, versions."""
 
 import platform
-import resource
 import sys
 import time
 from importlib.metadata import version
@@ -48,6 +47,12 @@ def peak_memory_mb() -> float:
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return round(int(lines["VmHWM"].split()[0]) / 1024, 1)
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 2**20, 1)
+    import resource  # of POSIX systems only
+
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.colmap import save_colmap
-from videorfsplat.formats.files import check_can_write
+from videorfsplat.formats.files import check_can_write, write_tensors
 from videorfsplat.formats.glb import save_glb
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.ply import load_ply, save_ply
@@ -189,7 +189,7 @@ class Scene:
         save_transforms(self.cameras, folder / TRANSFORMS_NAME, names, PLY_NAME)
         if self.depths is not None:
             depths = self.depths.detach().float().cpu().contiguous()
-            save_file({"depths": depths}, folder / DEPTHS_NAME)
+            write_tensors(folder / DEPTHS_NAME, {"depths": depths})
         (folder / RECORD_NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 

@@ -58,6 +58,8 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         num_views (`int`): Views of a scene.
         sample_size (`int` or pair): Height and width of the image latents at training.
         pose_latents_mean, pose_latents_std (`tuple` of 6): Statistics that normalise raymaps.
+        timetable_shift, timetable_pose_shift (`float`, *optional*): Shifts of the timetable that
+            suit the times of training; nothing in the model itself depends on them.
 
     Raises:
         ValueError: if the image blocks do not divide evenly among the pose blocks, or the raymap
@@ -92,6 +94,8 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         sample_size: tuple[int, int] | list[int] | int = (40, 64),
         pose_latents_mean: tuple[float, ...] | list[float] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
         pose_latents_std: tuple[float, ...] | list[float] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        timetable_shift: float | None = None,
+        timetable_pose_shift: float | None = None,
     ) -> None:
         super().__init__()
         if num_layers % pose_num_layers:

@@ -1,15 +1,16 @@
 """Guidance: which branches of the transformer a step needs, and how their velocities are combined.
 
 The paper adapts classifier-free guidance to the two clocks, but its formula is not public. Here,
-with x_R the poses at their own time, ε pure pose noise (t_pose = 1), c the text and 0 no text, the
-nested two-scale form is used:
+with x_R the poses at their own time, ε pure pose noise (t_pose = 1), c the text and 0 no text, each
+condition is contrasted with its absence while the other one stays:
 
-    image: v = v(ε, 0) + s_R [v(x_R, 0) - v(ε, 0)] + s_c [v(x_R, c) - v(x_R, 0)]
-    pose:  v = v(x_R, 0) + s_p [v(x_R, c) - v(x_R, 0)]
+    image: v = v(x_R, c) + (s_c - 1) [v(x_R, c) - v(x_R, 0)] + (s_R - 1) [v(x_R, c) - v(ε, c)]
+    pose:  v = v(x_R, c) + (s_p - 1) [v(x_R, c) - v(x_R, 0)]
 
 s_c is `guidance_scale`, s_R `camera_guidance_scale` and s_p `pose_guidance_scale`. A scale of 1 is
-off and costs no branch. So that this holds for s_c = 1 too, the camera contrast is then taken with
-the text: v = v(ε, c) + s_R [v(x_R, c) - v(ε, c)].
+off and costs no branch, and nothing jumps on the way there. The nested form, whose camera contrast
+v(x_R, 0) - v(ε, 0) is taken without the text, cannot have both: as s_c goes to 1 it still needs
+two branches without the text.
 """
 
 from dataclasses import dataclass
@@ -86,14 +87,11 @@ def combine(
 
 
 def _image_weights(text_scale: float, camera_scale: float) -> dict[Branch, float]:
-    if text_scale == 1:
-        weights = {Branch(True, True): camera_scale, Branch(True, False): 1 - camera_scale}
-    else:
-        weights = {
-            Branch(True, True): text_scale,
-            Branch(False, True): camera_scale - text_scale,
-            Branch(False, False): 1 - camera_scale,
-        }
+    weights = {
+        Branch(True, True): text_scale + camera_scale - 1,
+        Branch(False, True): 1 - text_scale,
+        Branch(True, False): 1 - camera_scale,
+    }
     return {branch: weight for branch, weight in weights.items() if weight != 0}
 
 

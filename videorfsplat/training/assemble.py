@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKLMochi
 from transformers import AutoTokenizer, T5EncoderModel
 
+from videorfsplat.formats.files import share
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
@@ -37,7 +38,8 @@ def assemble_pipeline(
         text_encoder: folder of a `T5EncoderModel`.
         transformer: folder of a `VideoRFSplatTransformer3DModel`.
         gaussian_decoder: folder of a `GaussianDecoder`.
-        shift: of the timetable's image times; `None` is that of the default training times.
+        shift: of the timetable's image times; `None` is that which the transformer was trained
+            with, or of the default training times, if it does not say.
         pose_shift: of the timetable's pose times, likewise.
         solver: of both streams (`make_scheduler`).
         dtype: of the stored weights.
@@ -45,22 +47,29 @@ def assemble_pipeline(
     # Loaded as they are to be stored: at full size, float32 would take twice the memory.
     loaded: dict[str, Any] = {"torch_dtype": dtype}
     model = VideoRFSplatTransformer3DModel.from_pretrained(transformer, **loaded)
-    shifts = TimeDistribution().shifts(model.config["num_views"])
+    default, pose_default = TimeDistribution().shifts(model.config["num_views"])
+    trained = (shift, model.config["timetable_shift"], default)
+    pose_trained = (pose_shift, model.config["timetable_pose_shift"], pose_default)
     pipeline = VideoRFSplatPipeline(
         tokenizer=AutoTokenizer.from_pretrained(tokenizer),
         text_encoder=T5EncoderModel.from_pretrained(text_encoder, dtype=dtype),
         vae=AutoencoderKLMochi.from_pretrained(vae, **loaded),
         transformer=model,
         gaussian_decoder=GaussianDecoder.from_pretrained(gaussian_decoder, **loaded),
-        scheduler=make_scheduler(solver, shifts[0] if shift is None else shift),
-        pose_scheduler=make_scheduler(solver, shifts[1] if pose_shift is None else pose_shift),
+        scheduler=make_scheduler(solver, _first_given(trained)),
+        pose_scheduler=make_scheduler(solver, _first_given(pose_trained)),
     )
     # Libraries keep some layers in float32 when they load.
     pipeline.to(dtype=dtype)
     pipeline.save_pretrained(output)
+    share(output)
     for path in output.glob("*/config.json"):
         _drop_origin(path)
     return output
+
+
+def _first_given(values: tuple[float | None, ...]) -> float:
+    return next(value for value in values if value is not None)
 
 
 def _drop_origin(path: Path) -> None:

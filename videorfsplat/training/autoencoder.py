@@ -12,19 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.formats.files import share
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
     field_values,
 )
 from videorfsplat.training.sheets import save_sheet
+from videorfsplat.training.step_data import StepRandomness
 
 MINI_AUTOENCODER: dict[str, Any] = {
     "encoder_block_out_channels": (32, 32, 64, 96),
@@ -102,11 +103,15 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
     run = TrainingRun(settings.run, model, optimizers, field_values(settings))
     perceptual = PerceptualLoss().to(run.accelerator.device)
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        frames = _crops(dataset, settings, randomness).to(run.accelerator.device)
+    def draw(randomness: StepRandomness) -> tuple[Tensor, Tensor]:
+        frames = _crops(dataset, settings, randomness)
         side = settings.crop // factor
-        noise = randomness.randn(settings.run.batch_size, vae.config["latent_channels"], side, side)
-        decoded, kl = run.model(frames, noise.to(frames.device))
+        channels = vae.config["latent_channels"]
+        return frames, randomness.randn(settings.run.batch_size, channels, side, side)
+
+    def loss(drawn: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        frames, noise = (x.to(run.accelerator.device, non_blocking=True) for x in drawn)
+        decoded, kl = run.model(frames, noise)
         return _loss_terms(settings, perceptual, frames, decoded, kl)
 
     def sheet(path: Path) -> None:
@@ -115,7 +120,7 @@ def train_autoencoder(settings: AutoencoderTraining) -> Path:
             [frames, decode_frames(vae, encode_frames(vae, frames).chunk(2, dim=1)[0])], path
         )
 
-    run.train(loss, sheet)
+    run.train(draw, loss, sheet)
     with averaged_weights(run), torch.no_grad():
         if settings.train_encoder:
             _measure_latents(vae, dataset)
@@ -195,4 +200,5 @@ def _export(vae: AutoencoderKLMochi, run: TrainingRun) -> Path:
     folder = run.folder / "model"
     if run.accelerator.is_main_process:
         vae.save_pretrained(folder)
+        share(folder)
     return folder

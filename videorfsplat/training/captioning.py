@@ -1,6 +1,5 @@
 """Captions of recorded scenes by a vision-language model."""
 
-import fcntl
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -104,7 +104,6 @@ def caption_scenes(
             logger.warning("left out: %s", error)
             left_out[scene.name] = str(error)
             continue
-        with output.open("a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(f"{output}.lock"), output.open("a", encoding="utf-8") as file:
             file.write(caption_line(scene.name, captions))
     return left_out

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from videorfsplat.data.readers.view_sampling import ViewSampling
+from videorfsplat.formats.files import share
 from videorfsplat.geometry.cameras import Cameras, concatenate_cameras
 from videorfsplat.geometry.rays import camera_rays
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
@@ -18,7 +19,7 @@ from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.models.published import component_folder
 from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
-from videorfsplat.training.decoder_scenes import DecoderScenes, open_decoder_scenes
+from videorfsplat.training.decoder_scenes import DecoderScenes, SceneViews, open_decoder_scenes
 from videorfsplat.training.generated_views import GeneratedViews
 from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
@@ -26,7 +27,6 @@ from videorfsplat.training.perceptual import PerceptualLoss
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
@@ -34,6 +34,7 @@ from videorfsplat.training.run import (
     field_values,
 )
 from videorfsplat.training.sheets import save_sheet
+from videorfsplat.training.step_data import StepRandomness
 
 MINI_DECODER: dict[str, Any] = {"num_attention_layers": 2, "attention_head_dim": 32}
 """Constructor arguments of the bundled model's decoder, besides the autoencoder's."""
@@ -79,6 +80,16 @@ class DecoderTraining:
         check_optimizer(self.optimizer)
         if not 0 <= self.generated_share <= 1:
             raise ValueError(f"generated_share must lie in [0, 1], got {self.generated_share}")
+
+
+class _Drawn(NamedTuple):
+    """One scene, with all that is random about it; on the CPU."""
+
+    views: SceneViews
+    noise: Float[Tensor, "1 c v h w"]
+    """Added to the latents."""
+    targets: UInt8[Tensor, "k 3 H W"]
+    target_cameras: Cameras
 
 
 @dataclass(frozen=True)
@@ -129,21 +140,25 @@ def train_decoder(settings: DecoderTraining) -> Path:
     device = run.accelerator.device
     vae, perceptual = vae.to(device), PerceptualLoss().to(device)
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
+    def draw(randomness: StepRandomness) -> list[_Drawn]:
         rows = _draw_rows(scenes, generated, settings, randomness)
-        drawn = _draw_scenes(rows, vae, settings, randomness)
-        terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in drawn]
+        return _draw_scenes(rows, vae, settings, randomness)
+
+    def loss(drawn: list[_Drawn]) -> dict[str, Tensor]:
+        on_device = [_encode(scene, vae) for scene in drawn]
+        terms = [_scene_terms(settings, run, model, perceptual, scene) for scene in on_device]
         return {name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}
 
     def sheet(path: Path) -> None:
         save_sheet(_sheet_rows(scenes, vae, model), path)
 
     with training_attention(device):
-        run.train(loss, sheet)
+        run.train(draw, loss, sheet)
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
             model.save_pretrained(folder)
+            share(folder)
     return folder
 
 
@@ -184,7 +199,7 @@ def _draw_scenes(
     vae: AutoencoderKLMochi,
     settings: DecoderTraining,
     randomness: StepRandomness,
-) -> list[_Scene]:
+) -> list[_Drawn]:
     generators = randomness.generators(settings.run.batch_size)
     return [
         _draw_scene(scenes, row, vae, settings, generator)
@@ -192,31 +207,43 @@ def _draw_scenes(
     ]
 
 
-@torch.no_grad()
 def _draw_scene(
     scenes: DecoderScenes,
     row: int,
     vae: AutoencoderKLMochi,
     settings: DecoderTraining,
     generator: torch.Generator,
-) -> _Scene:
-    device = vae.device
+) -> _Drawn:
     views = scenes.read(row, generator)
-    frames = views.frames.to(device)
-    latents = encode_views(vae, frames) if views.latents is None else views.latents.to(device)
+    factor = vae.spatial_compression_ratio
+    count, _, height, width = views.frames.shape
+    size = (1, vae.config["latent_channels"], count, height // factor, width // factor)
     level = settings.latent_noise * torch.rand((), generator=generator)
-    noise = level * torch.randn(latents.shape, generator=generator)
-    sources = torch.randperm(len(frames), generator=generator)[: settings.source_views]
+    noise = level * torch.randn(size, generator=generator)
+    sources = torch.randperm(count, generator=generator)[: settings.source_views]
     novel = torch.randperm(len(views.novel_frames), generator=generator)[: settings.novel_views]
-    targets = torch.cat([frames[sources], views.novel_frames[novel].to(device)])
-    target_cameras = concatenate_cameras([views.cameras[sources], views.novel_cameras[novel]])
+    return _Drawn(
+        views,
+        noise,
+        torch.cat([views.frames[sources], views.novel_frames[novel]]),
+        concatenate_cameras([views.cameras[sources], views.novel_cameras[novel]]),
+    )
+
+
+@torch.no_grad()
+def _encode(drawn: _Drawn, vae: AutoencoderKLMochi) -> _Scene:
+    """A drawn scene on the autoencoder's device, with its latents."""
+    views, device = drawn.views, vae.device
+    frames = views.frames.to(device, non_blocking=True)
+    latents = encode_views(vae, frames) if views.latents is None else views.latents.to(device)
+    targets = drawn.targets.to(device, non_blocking=True)
     return _Scene(
-        latents=latents + noise.to(device),
+        latents=latents + drawn.noise.to(device, non_blocking=True),
         cameras=views.cameras.to(device),
         frames=frames.float() / 255,
-        depths=views.depths.to(device).float(),
+        depths=views.depths.to(device, non_blocking=True).float(),
         targets=targets.permute(0, 2, 3, 1).float() / 255,
-        target_cameras=target_cameras.to(device),
+        target_cameras=drawn.target_cameras.to(device),
     )
 
 

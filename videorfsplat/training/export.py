@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from diffusers.loaders import Mochi1LoraLoaderMixin
 
+from videorfsplat.formats.files import share
 from videorfsplat.training.run import TrainingRun
 
 
@@ -20,6 +21,9 @@ def save_model(run: TrainingRun, folder: Path) -> None:
     model = run.bare_model
     with torch.device("meta"):
         exported = type(model).from_config(model.config)
+    # What training has told the model since it was made: `from_config` gives back the defaults.
+    told = {name: value for name, value in model.config.items() if not name.startswith("_")}
+    exported.register_to_config(**told)
     weights = {
         name.replace(".base_layer.", "."): weight
         for name, weight in weights.items()
@@ -27,6 +31,7 @@ def save_model(run: TrainingRun, folder: Path) -> None:
     }
     exported.load_state_dict(weights, assign=True)
     exported.save_pretrained(folder)
+    share(folder)
 
 
 def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -46,3 +51,4 @@ def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) 
             if ".lora_" in name
         }
         Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)
+        share(folder)

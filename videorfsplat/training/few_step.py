@@ -10,7 +10,7 @@ are plain squared errors.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,6 @@ from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
@@ -36,6 +35,7 @@ from videorfsplat.training.run import (
     processes,
 )
 from videorfsplat.training.sheets import save_sheet
+from videorfsplat.training.step_data import StepRandomness
 from videorfsplat.training.teacher_states import TeacherStates, Teaching
 
 _SHEET_PROMPTS = 8
@@ -100,8 +100,11 @@ def train_few_step(settings: FewStepTraining) -> Path:
         model.compile_blocks(dynamic=False)
     run = TrainingRun(settings.run, model, optimizers, field_values(settings))
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        return _loss_terms(settings, run, states, timetable, randomness)
+    def draw(randomness: StepRandomness) -> _Lines:
+        return _draw_lines(settings, states, timetable, randomness)
+
+    def loss(lines: _Lines) -> dict[str, Tensor]:
+        return _loss_terms(settings, run, lines)
 
     def sheet(path: Path) -> None:
         # Its batches have other shapes than the blocks are compiled for.
@@ -109,7 +112,7 @@ def train_few_step(settings: FewStepTraining) -> Path:
             _draw_sheet(pipeline, states, path)
 
     with training_attention(run.accelerator.device):
-        run.train(loss, sheet)
+        run.train(draw, loss, sheet)
     variant = folder / FEW_STEP_FOLDER
     with averaged_weights(run):
         save_lora(run, variant, torch.float16)
@@ -133,33 +136,63 @@ def _check_settings(settings: FewStepTraining) -> list[str]:
     return read_prompt_lines(Path(settings.prompts))
 
 
-def _loss_terms(
+class _Lines(NamedTuple):
+    """This process's share of a step: one step of the variant in each of its scenes."""
+
+    latents: Float[Tensor, "2 b c v h w"]
+    pose_latents: Float[Tensor, "2 b 6 v hp wp"]
+    prompt_embeds: Float[Tensor, "b l d"]
+    prompt_attention_mask: Tensor
+    times: Float[Tensor, "b 2"]
+    """Of images and poses, where the lines begin."""
+    passed: Float[Tensor, "b 2"]
+    counts: Float[Tensor, "2"]
+    """Lines of the whole batch along which each stream moves; a process's share of them."""
+
+
+def _draw_lines(
     settings: FewStepTraining,
-    run: TrainingRun,
     states: TeacherStates,
     timetable: Timetable,
     randomness: StepRandomness,
-) -> dict[str, Tensor]:
-    """Losses of this process's share; every step of the variant has its equal part of a batch."""
-    batch_size, device = settings.run.batch_size, run.accelerator.device
+) -> _Lines:
+    """This process's share; every step of the variant has its equal part of a batch."""
+    batch_size = settings.run.batch_size
     steps = torch.arange(batch_size) % settings.teaching.num_inference_steps
     times = torch.tensor(timetable.pairs)
     passed = times[steps] - times[steps + 1]
     counts = (passed > 0).sum(dim=0).clamp(min=1) / randomness.num_processes
-    steps, passed = randomness.share(steps), randomness.share(passed).to(device)
+    steps = randomness.share(steps)
     rows = randomness.indices(len(states), batch_size)
     batch = [states.read(*place) for place in zip(rows, steps.tolist(), strict=True)]
     embeds, mask = pad_texts([one.prompt_embeds for one in batch], settings.caption_tokens)
-    before, after = torch.stack([one.latents for one in batch], dim=1).to(device)
-    pose_before, pose_after = torch.stack([one.pose_latents for one in batch], dim=1).to(device)
-    t_image, t_pose = times[steps].to(device).unbind(dim=1)
+    return _Lines(
+        torch.stack([one.latents for one in batch], dim=1),
+        torch.stack([one.pose_latents for one in batch], dim=1),
+        embeds,
+        mask,
+        times[steps],
+        randomness.share(passed),
+        counts,
+    )
+
+
+def _loss_terms(settings: FewStepTraining, run: TrainingRun, lines: _Lines) -> dict[str, Tensor]:
+    """Losses of this process's share."""
+    device = run.accelerator.device
+    latents, pose_latents, embeds, mask, times, passed, counts = (
+        tensor.to(device, non_blocking=True) for tensor in lines
+    )
+    before, after = latents
+    pose_before, pose_after = pose_latents
+    t_image, t_pose = times.unbind(dim=1)
     velocity, pose_velocity = run.model(
         before,
         pose_before,
-        embeds.to(device),
+        embeds,
         NUM_TRAIN_TIMESTEPS * (1 - t_image),
         NUM_TRAIN_TIMESTEPS * (1 - t_pose),
-        mask.to(device),
+        mask,
         return_dict=False,
     )
     image = line_loss(velocity, before, after, passed[:, 0], counts[0])

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.training.run import StepRandomness
+from videorfsplat.training.step_data import StepRandomness
 
 
 @dataclass(frozen=True)

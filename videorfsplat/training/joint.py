@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi
+from jaxtyping import Float
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
     T5EncoderModel,
 )
 
@@ -39,15 +39,16 @@ from videorfsplat.training.optimizers import check_optimizer, make_optimizers
 from videorfsplat.training.precision import resolve_precision
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
     check_share,
     field_defaults,
     field_values,
+    training_device,
 )
 from videorfsplat.training.scene_cache import MANIFEST_NAME, SceneCache, read_manifest
+from videorfsplat.training.step_data import StepRandomness
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ def train_joint(settings: JointTraining) -> Path:
     torch.manual_seed(settings.run.seed)
     model = _initial_transformer(settings, scenes)
     _check_texts(settings, scenes, model)
+    shift, pose_shift = settings.times.shifts(settings.num_views)
+    model.register_to_config(timetable_shift=shift, timetable_pose_shift=pose_shift)
     if settings.lora_rank:
         add_image_lora(model, settings.lora_rank, settings.lora_targets.split())
     if settings.gradient_checkpointing:
@@ -148,15 +151,21 @@ def train_joint(settings: JointTraining) -> Path:
     mean = torch.tensor(model.config["pose_latents_mean"]).view(shape)
     std = torch.tensor(model.config["pose_latents_std"]).view(shape)
 
-    def part(randomness: StepRandomness, size: int, num_views: int) -> dict[str, Tensor]:
+    def part(randomness: StepRandomness, size: int, num_views: int) -> _NoisyScenes:
         batch = scenes.draw(randomness, size, num_views, settings.text_dropout)
         batch = batch._replace(raymaps=(batch.raymaps - mean) / std)
-        return _loss_terms(settings, run, batch, randomness, size)
+        return _draw_noise(settings.times, batch, randomness, size)
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
-        terms = part(randomness, settings.run.batch_size, settings.num_views)
+    def draw(randomness: StepRandomness) -> list[_NoisyScenes]:
+        parts = [part(randomness, settings.run.batch_size, settings.num_views)]
         if settings.single_views:
-            single = part(randomness, settings.single_views, 1)["image"]
+            parts.append(part(randomness, settings.single_views, 1))
+        return parts
+
+    def loss(parts: list[_NoisyScenes]) -> dict[str, Tensor]:
+        terms = _loss_terms(settings, run, scenes, parts[0])
+        for single_views in parts[1:]:
+            single = _loss_terms(settings, run, scenes, single_views)["image"]
             terms |= {"loss": terms["loss"] + single, "single": single}
         return terms
 
@@ -166,13 +175,26 @@ def train_joint(settings: JointTraining) -> Path:
             draw_sheet(pipeline, scenes, settings.num_views, path)
 
     with training_attention(device):
-        run.train(loss, sheet)
+        run.train(draw, loss, sheet)
     folder = run.folder / "model"
     with averaged_weights(run):
         if settings.lora_rank:
             save_lora(run, run.folder / "lora")
         save_model(run, folder)
     return folder
+
+
+class _NoisyScenes(NamedTuple):
+    """This process's share of a step's scenes, with all that is random about it."""
+
+    batch: JointBatch
+    noise: Float[Tensor, "b c v h w"]
+    pose_noise: Float[Tensor, "b 6 v h w"]
+    t_image: Float[Tensor, " b"]
+    t_pose: Float[Tensor, " b"]
+    counts: tuple[Float[Tensor, ""], Float[Tensor, ""]]
+    """Samples of the whole batch whose images, and whose cameras, are asked for; a process's share
+    of them."""
 
 
 class _Text(NamedTuple):
@@ -194,7 +216,7 @@ def _check_settings(settings: JointTraining) -> None:
         raise ValueError("lora_rank needs init: LoRA adds to weights that were trained before")
     if settings.image_dtype not in ("float32", "bfloat16"):
         raise ValueError(f"image_dtype must be float32 or bfloat16, got {settings.image_dtype!r}")
-    precision = resolve_precision(settings.run.mixed_precision)
+    precision = resolve_precision(settings.run.mixed_precision, training_device())
     mixes = settings.lora_rank and precision == "bf16"
     if settings.image_dtype == "bfloat16" and not mixes:
         raise ValueError(
@@ -228,13 +250,19 @@ def _open_data(settings: JointTraining) -> tuple[JointScenes, _Text, Autoencoder
     _check_views(settings.num_views, WorldsDataset(settings.data).num_views)
     vae = _load_autoencoder(settings)
     cache = LatentCache(settings.data, vae, settings.size)
-    folder = Path(settings.text_encoder)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
-    text_encoder = (
-        T5EncoderModel.from_pretrained(folder / "text_encoder").requires_grad_(False).eval()
+    tokenizer = AutoTokenizer.from_pretrained(text_folder(settings.text_encoder, "tokenizer"))
+    text_encoder = T5EncoderModel.from_pretrained(
+        text_folder(settings.text_encoder, "text_encoder"), dtype=_text_dtype()
     )
+    text_encoder.requires_grad_(False).eval()
     scenes = WorldScenes(cache, tokenizer, text_encoder, settings.caption_tokens)
     return scenes, _Text(tokenizer, text_encoder), vae
+
+
+def _text_dtype() -> torch.dtype:
+    """Of the text encoder: bfloat16 beside a GPU, as in a cache; float32 on CPUs, which are slow at
+    anything less."""
+    return torch.float32 if training_device().type == "cpu" else torch.bfloat16
 
 
 def _check_texts(
@@ -291,29 +319,41 @@ def _initial_transformer(
     )
 
 
+def _draw_noise(
+    times: TimeDistribution, batch: JointBatch, randomness: StepRandomness, size: int
+) -> _NoisyScenes:
+    """Times and noise for this process's share of `size` scenes."""
+    latents, raymaps = batch.latents, batch.raymaps
+    drawn = times.draw(randomness.whole(), size, latents.shape[2])
+    image_count, pose_count = ((t > 0).sum().clamp(min=1) / randomness.num_processes for t in drawn)
+    return _NoisyScenes(
+        batch,
+        randomness.randn(size, *latents.shape[1:]),
+        randomness.randn(size, *raymaps.shape[1:]),
+        randomness.share(drawn[0]),
+        randomness.share(drawn[1]),
+        (image_count, pose_count),
+    )
+
+
 def _loss_terms(
-    settings: JointTraining,
-    run: TrainingRun,
-    batch: JointBatch,
-    randomness: StepRandomness,
-    size: int,
+    settings: JointTraining, run: TrainingRun, scenes: JointScenes, drawn: _NoisyScenes
 ) -> dict[str, Tensor]:
-    """Losses of this process's share of `size` scenes."""
+    """Losses of this process's share of the scenes."""
     device = run.accelerator.device
-    latents, raymaps, embeds, mask = batch
-    times = settings.times.draw(randomness.whole(), size, latents.shape[2])
-    counts = [(t > 0).sum().clamp(min=1) / randomness.num_processes for t in times]
-    noise = randomness.randn(size, *latents.shape[1:])
-    pose_noise = randomness.randn(size, *raymaps.shape[1:])
-    tensors = (latents, raymaps, noise, pose_noise, *map(randomness.share, times))
-    latents, raymaps, noise, pose_noise, t_image, t_pose = (x.to(device) for x in tensors)
+    batch, *others, counts = drawn
+    tensors = (batch.latents, batch.raymaps, *others)
+    # Pinned memory goes over while the device computes.
+    latents, raymaps, noise, pose_noise, t_image, t_pose = (
+        x.to(device, non_blocking=True) for x in tensors
+    )
     velocity, pose_velocity = run.model(
         mix(latents, noise, t_image),
         mix(raymaps, pose_noise, t_pose),
-        embeds.to(device),
+        scenes.embed(batch).to(device),
         1000 * (1 - t_image),
         1000 * (1 - t_pose),
-        mask.to(device),
+        (batch.text_mask * batch.is_told).to(device),
         return_dict=False,
     )
     image = velocity_loss(velocity, latents, noise, t_image, counts[0].to(device))

@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase, T5EncoderModel
 from videorfsplat.training.bad_samples import read_this_or_next
 from videorfsplat.training.latent_cache import LatentCache
 from videorfsplat.training.precision import low_precision
-from videorfsplat.training.run import StepRandomness
 from videorfsplat.training.scene_cache import CachedSample, SceneCache
+from videorfsplat.training.step_data import StepRandomness
 
 # Enough scenes for the statistics of raymaps.
 _STATISTICS_SCENES = 2000
@@ -25,8 +25,11 @@ class JointBatch(NamedTuple):
     latents: Float[Tensor, "b c v h w"]
     raymaps: Float[Tensor, "b 6 v h w"]
     """Not normalised."""
-    prompt_embeds: Float[Tensor, "b l e"]
-    prompt_attention_mask: Tensor
+    texts: Tensor
+    """What `JointScenes.embed` takes."""
+    text_mask: Tensor
+    is_told: Tensor
+    """[b, 1]; 0 where the text is dropped."""
 
 
 @runtime_checkable
@@ -58,9 +61,13 @@ class JointScenes(Protocol):
         """The scenes of one step; one view is drawn from all, several are the first ones."""
         ...
 
+    def embed(self, batch: JointBatch) -> Float[Tensor, "b l e"]:
+        """Token states of a batch's captions; on the device of the run, where they are computed."""
+        ...
+
 
 class WorldScenes:
-    """Procedural worlds: latents in memory, captions embedded at every step.
+    """Procedural worlds: latents in memory, captions drawn as tokens and embedded in the step.
 
     Args:
         cache: of the latents.
@@ -110,9 +117,30 @@ class WorldScenes:
         for row, choice in zip(rows.tolist(), choices[:, 1].tolist(), strict=True):
             said = self.cache.dataset.captions(row)
             captions.append(said[int(choice * len(said))])
-        embeds, mask = self._embed(captions)
-        mask = mask * (choices[:, 2:] >= text_dropout).to(mask)
-        return JointBatch(latents.float(), raymaps.float(), embeds, mask)
+        length = self.caption_tokens
+        tokens = self.tokenizer(
+            captions,
+            padding="max_length" if length else True,
+            max_length=length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return JointBatch(
+            latents.float(),
+            raymaps.float(),
+            tokens["input_ids"],
+            tokens["attention_mask"],
+            (choices[:, 2:] >= text_dropout).long(),
+        )
+
+    @torch.no_grad()
+    def embed(self, batch: JointBatch) -> Float[Tensor, "b l e"]:
+        """Token states of a batch's captions."""
+        device = self.text_encoder.device
+        ids, mask = batch.texts.to(device), batch.text_mask.to(device)
+        with low_precision(device):
+            states = self.text_encoder(ids, attention_mask=mask).last_hidden_state
+        return states.float()
 
     def _views(self, rows: Tensor, choice: Tensor, num_views: int) -> tuple[Tensor, Tensor]:
         """Latents [b,12,v,h,w] and raymaps [b,6,v,h,w]; a single view is seen from itself."""
@@ -122,22 +150,6 @@ class WorldScenes:
             return latents[rows, views, :, None], raymaps[rows, :1].transpose(1, 2)
         views = slice(num_views)
         return latents[rows, views].transpose(1, 2), raymaps[rows, views].transpose(1, 2)
-
-    @torch.no_grad()
-    def _embed(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        length = self.caption_tokens
-        tokens = self.tokenizer(
-            captions,
-            padding="max_length" if length else True,
-            max_length=length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        tokens = tokens.to(self.text_encoder.device)
-        ids, mask = tokens["input_ids"], tokens["attention_mask"]
-        with low_precision(ids.device):
-            states = self.text_encoder(ids, attention_mask=mask).last_hidden_state
-        return states.float(), mask
 
 
 class CachedScenes:
@@ -194,8 +206,13 @@ class CachedScenes:
             torch.stack(latents).transpose(1, 2).float(),
             torch.stack(raymaps).transpose(1, 2).float(),
             embeds,
-            mask * (choices[:, 2:] >= text_dropout).long(),
+            mask,
+            (choices[:, 2:] >= text_dropout).long(),
         )
+
+    def embed(self, batch: JointBatch) -> Float[Tensor, "b l e"]:
+        """Token states of a batch's captions, which the cache has."""
+        return batch.texts
 
     def _read(self, index: int) -> CachedSample:
         return read_this_or_next(self.cache.sample, index, len(self.cache), self.log)

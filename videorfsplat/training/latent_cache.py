@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLMochi
 from jaxtyping import Float
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.formats.files import write_tensors
 from videorfsplat.geometry.rays import cameras_to_raymap
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.training.precision import low_precision
@@ -70,9 +70,7 @@ def _read_or_encode(
     if start < len(dataset):
         added = _encode(dataset, vae, size, start)
         cached = {k: torch.cat([cached[k], added[k]]) for k in added} if cached else added
-        unfinished = path.with_suffix(".partial")
-        save_file(cached, unfinished, metadata={"autoencoder": fingerprint})
-        os.replace(unfinished, path)
+        write_tensors(path, cached, {"autoencoder": fingerprint})
     return cached
 
 

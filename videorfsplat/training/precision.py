@@ -21,10 +21,8 @@ def low_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def resolve_precision(mixed_precision: str) -> str:
-    """accelerate's word for `auto`: `bf16` where this process's device has it, else `no`."""
+def resolve_precision(mixed_precision: str, device: torch.device) -> str:
+    """accelerate's word for `auto`: `bf16` where the device multiplies it, else `no`."""
     if mixed_precision != "auto":
         return mixed_precision
-    # Asking accelerate would start its processes before it knows whether they are to be CPUs.
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return "bf16" if multiplies_bfloat16(device) else "no"

@@ -6,7 +6,7 @@ through the autoencoder, and all of it is blurred and made noisy by a random amo
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
 from videorfsplat.data.worlds.dataset import WorldsDataset
+from videorfsplat.formats.files import share
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments
@@ -23,12 +24,12 @@ from videorfsplat.training.optimizers import make_optimizers
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
     field_values,
 )
+from videorfsplat.training.step_data import StepRandomness
 
 COUNTED = ("secondary", "secondary_color")
 """Attributes of which a world has several."""
@@ -103,38 +104,53 @@ def train_probe(settings: ProbeTraining) -> Path:
 
     num_choices = len(probe.choices)
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
+    def draw(randomness: StepRandomness) -> tuple[Tensor, Damage, Tensor]:
         rows = randomness.indices(len(dataset), settings.run.batch_size)
-        frames = _draw_views(dataset, rows, settings, randomness).to(device)
+        frames = _draw_views(dataset, rows, settings, randomness)
+        return frames, Damage.draw(frames, randomness), labels[rows]
+
+    def loss(drawn: tuple[Tensor, Damage, Tensor]) -> dict[str, Tensor]:
+        frames, damage, stated = drawn
+        frames = frames.to(device, non_blocking=True)
         count = round(settings.reconstructed_share * len(frames))
         frames = torch.cat([_reconstructed(vae, frames[:count]), frames[count:]])
-        logits = run.model(degraded(frames, randomness))
-        terms = _loss_terms(logits, labels[rows].to(device), num_choices)
+        terms = _loss_terms(run.model(damage.of(frames)), stated.to(device), num_choices)
         right = terms.pop("right")
         return {**terms, "right": right.mean(), "kind": right[kind]}
 
-    run.train(loss)
+    run.train(draw, loss)
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
             probe.half().save_pretrained(folder)
+            share(folder)
             probe.float()
     return folder
 
 
-def degraded(
-    frames: Float[Tensor, "b v 3 H W"], randomness: StepRandomness
-) -> Float[Tensor, "b v 3 H W"]:
-    """The views of this process, blurred and made noisy by one amount each for the whole batch."""
-    blur, noise = randomness.whole().rand(2).tolist()
-    flat, size = frames.flatten(0, 1), frames.shape[-2:]
-    share = _SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * blur
-    small = [round(side * share) for side in size]
-    flat = F.interpolate(flat, small, mode="bilinear", antialias=True)
-    flat = F.interpolate(flat, size, mode="bilinear")
-    grain = randomness.randn(len(frames) * randomness.num_processes, *frames.shape[1:])
-    views = flat.unflatten(0, frames.shape[:2])
-    return (views + noise * _MOST_NOISE * grain.to(views.device)).clamp(0, 1)
+class Damage(NamedTuple):
+    """What makes views less sharp than rendered ones: one amount of each for the whole batch."""
+
+    blur: float
+    noise: float
+    grain: Float[Tensor, "b v 3 H W"]
+
+    @classmethod
+    def draw(cls, frames: Float[Tensor, "b v 3 H W"], randomness: StepRandomness) -> "Damage":
+        """For this process's share of views."""
+        blur, noise = randomness.whole().rand(2).tolist()
+        count = len(frames) * randomness.num_processes
+        return cls(blur, noise, randomness.randn(count, *frames.shape[1:]))
+
+    def of(self, frames: Float[Tensor, "b v 3 H W"]) -> Float[Tensor, "b v 3 H W"]:
+        """The views, blurred and made noisy."""
+        flat, size = frames.flatten(0, 1), frames.shape[-2:]
+        share = _SMALLEST_SHARE + (1 - _SMALLEST_SHARE) * self.blur
+        small = [round(side * share) for side in size]
+        flat = F.interpolate(flat, small, mode="bilinear", antialias=True)
+        flat = F.interpolate(flat, size, mode="bilinear")
+        views = flat.unflatten(0, frames.shape[:2])
+        return (views + self.noise * _MOST_NOISE * self.grain.to(views.device)).clamp(0, 1)
 
 
 def _draw_views(

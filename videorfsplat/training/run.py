@@ -6,29 +6,28 @@ described by its configuration and its step number, and a run that was killed co
 
 import json
 import logging
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import parse_flag_from_env
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from diffusers.training_utils import EMAModel
-from safetensors import safe_open
-from safetensors.torch import save_file
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from videorfsplat.formats.files import write_file
+from videorfsplat.formats.files import check_can_write, read_json_object, write_file
 from videorfsplat.training.precision import resolve_precision
+from videorfsplat.training.states import KeptStates, Progress, StateContents
+from videorfsplat.training.step_data import StepRandomness, default_workers, open_step_data
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +49,19 @@ class RunConfig:
     ema_decay: float = 0.999
     max_grad_norm: float = 1.0
     mixed_precision: str = "auto"
-    """bf16, no, or auto: bf16 where the device has instructions for it."""
+    """bf16, no, or auto: bf16 where the device has instructions for it. A run goes on in the
+    precision that it began in."""
     seed: int = 0
     log_every: int = 20
     save_minutes: float = 5.0
-    sheet_minutes: float = 20.0
+    sheet_minutes: float | None = 20.0
+    """Between sample sheets; one more is drawn at the end. `None` draws none."""
     accumulation_steps: int = 1
     """Parts of a process's share of the batch, one after the other."""
+    data_workers: int | None = None
+    """Processes, of each training process, that draw and read what the coming steps are trained on;
+    0 does it within the step. By default some beside a GPU, and none on CPUs, which the step
+    fills."""
     tracker: str | None = None
     """Also send the log to this tracker of accelerate's, such as tensorboard or trackio."""
 
@@ -70,61 +75,13 @@ class RunConfig:
             raise ValueError(
                 f"accumulation_steps must be at least 1, got {self.accumulation_steps}"
             )
+        if self.data_workers is not None and self.data_workers < 0:
+            raise ValueError(f"data_workers must be at least 0, got {self.data_workers}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
 
-@dataclass(frozen=True)
-class StepRandomness:
-    """The randomness of one step: the same on every process, each taking its share of the batch.
-
-    With accumulation every part of a step draws the whole batch anew and takes its own share, as if
-    it were a process.
-    """
-
-    generator: torch.Generator
-    process_index: int
-    num_processes: int
-
-    def whole(self) -> "StepRandomness":
-        """The same source, from which the whole batch is returned."""
-        return replace(self, process_index=0, num_processes=1)
-
-    def share(self, values: Tensor) -> Tensor:
-        """This process's rows of a tensor drawn for the whole batch."""
-        return values[self.process_index :: self.num_processes]
-
-    def randn(self, *shape: int) -> Tensor:
-        """Standard normal values; the first axis is the whole batch, of which the share returns."""
-        return self.share(torch.randn(*shape, generator=self.generator))
-
-    def rand(self, *shape: int) -> Tensor:
-        """Uniform values in [0, 1); shares as `randn`."""
-        return self.share(torch.rand(*shape, generator=self.generator))
-
-    def indices(self, high: int, batch_size: int) -> list[int]:
-        """Uniform integers in [0, high); shares as `randn`."""
-        return self.share(torch.randint(high, (batch_size,), generator=self.generator)).tolist()
-
-    def generators(self, batch_size: int) -> list[torch.Generator]:
-        """A generator for each row of the share: a row draws the same on whichever process."""
-        return [torch.Generator().manual_seed(s) for s in self.indices(2**62, batch_size)]
-
-
-class _Progress:
-    """The step counter, in the form that accelerate saves and loads."""
-
-    def __init__(self) -> None:
-        self.step = 0
-        self.seconds = 0.0
-        self.totals: dict[str, float] = {}
-        """Sums of the loss terms since the last log line."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+Batch = TypeVar("Batch")
 
 
 class TrainingRun:
@@ -138,8 +95,9 @@ class TrainingRun:
         defaults: what those of them are that an older run's `config.json` does not have.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, the batch does not divide among
-            the processes, or the tracker is not installed.
+        ValueError: if the folder holds a run with other settings, or a state that cannot be gone on
+            from; if another run is at work there, the batch does not divide among the processes, or
+            the tracker is not installed.
     """
 
     def __init__(
@@ -151,10 +109,11 @@ class TrainingRun:
         defaults: dict[str, Any] | None = None,
     ) -> None:
         check_run(config, details, defaults)
+        _hold_folder(Path(config.output), make=True)
         self.config = config
         self.folder = Path(config.output)
         self.accelerator = Accelerator(
-            mixed_precision=resolve_precision(config.mixed_precision),
+            mixed_precision=resolve_precision(config.mixed_precision, training_device()),
             log_with=config.tracker,
             project_dir=config.output,
         )
@@ -173,11 +132,13 @@ class TrainingRun:
             power=0.75,
             foreach=True,
         )
-        self.progress = _Progress()
-        self.accelerator.register_for_checkpointing(self.progress)
-        if not self.is_sharded:
-            self.accelerator.register_for_checkpointing(self.ema)
-        self._resume()
+        self.progress = Progress()
+        contents = StateContents(self.bare_model, self.optimizers, self.ema, self.progress)
+        self.states = KeptStates(self.folder, self.accelerator, contents, self.is_sharded)
+        if self.states.load_newest() is not None:
+            logger.info("continuing %s at step %d", self.folder, self.step)
+        if self.accelerator.is_main_process:
+            self._drop_log_after(self.step)
 
     @property
     def step(self) -> int:
@@ -191,73 +152,153 @@ class TrainingRun:
 
     def train(
         self,
-        loss: Callable[[StepRandomness], dict[str, Tensor]],
+        draw: Callable[[StepRandomness], Batch],
+        loss: Callable[[Batch], dict[str, Tensor]],
         sheet: Callable[[Path], None] | None = None,
     ) -> None:
         """Run to `max_steps`.
 
+        The first process decides when to save and to draw a sheet, and tells the others in the step
+        itself: their clocks differ, and what they do together must be done in one order.
+
         Args:
+            draw: what one step is trained on, on the CPU and from nothing but its argument: other
+                processes may draw ahead.
             loss: terms of one step; the term `loss` is minimised, all are logged. Mixed precision
                 is inside the forward pass of `model` (accelerate wraps it), not around the loss.
             sheet: draws samples of the averaged model into the given file.
+
+        Raises:
+            FloatingPointError: on every process, if the loss of one is not finite.
+            ValueError: on every process, if the data of one cannot be drawn.
+            OSError: on every process, if a state cannot be written, or as before.
         """
+        if self.config.sheet_minutes is None:
+            sheet = None
         started = last_save = last_sheet = time.monotonic()
         seconds_before = self.progress.seconds
         self.model.train()
+        batches = self._batches(draw)
         while self.progress.step < self.config.max_steps:
-            totals = self.progress.totals
-            for name, value in self._one_step(loss).items():
-                totals[name] = totals.get(name, 0.0) + value
+            parts = next(batches)
             now = time.monotonic()
-            self.progress.seconds = seconds_before + now - started
+            save, draw_sheet = self._agree(
+                parts,
+                now - last_save > 60 * self.config.save_minutes,
+                now - last_sheet > 60 * (self.config.sheet_minutes or 0),
+            )
+            terms = self._one_step(parts, loss)
+            totals = self.progress.totals
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0.0) + value
+            self.progress.seconds = seconds_before + time.monotonic() - started
             if self.progress.step % self.config.log_every == 0:
                 self._log({k: v / self.config.log_every for k, v in totals.items()})
-                self.progress.totals = {}
-            if now - last_save > 60 * self.config.save_minutes:
-                self.save()
-                last_save = now
-            if sheet is not None and now - last_sheet > 60 * self.config.sheet_minutes:
+                self.progress.totals, self.progress.data_seconds = {}, 0.0
+            if save:
+                self.states.save()
+                last_save = time.monotonic()
+            if sheet is not None and draw_sheet:
                 self.draw(sheet)
                 last_sheet = time.monotonic()
-        self.save()
+        self.states.save()
         if sheet is not None:
             self.draw(sheet)
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
-    def _one_step(self, loss: Callable[[StepRandomness], dict[str, Tensor]]) -> dict[str, float]:
+    def _batches(self, draw: Callable[[StepRandomness], Batch]) -> Iterator[list[Batch]]:
+        """The parts of each coming step; waiting for them is counted."""
+        config = self.config
+        workers = config.data_workers
+        batches = iter(
+            open_step_data(
+                draw,
+                self._randomness,
+                range(self.step, config.max_steps),
+                config.accumulation_steps,
+                default_workers(self.accelerator) if workers is None else workers,
+                pin_memory=self.accelerator.device.type == "cuda",
+            )
+        )
+        for _ in range(self.step, config.max_steps):
+            started = time.perf_counter()
+            parts = [next(batches) for _ in range(config.accumulation_steps)]
+            self.progress.data_seconds += time.perf_counter() - started
+            yield parts
+
+    def _agree(self, parts: list[Any], *wishes: bool) -> list[bool]:
+        """The first process's wishes; told before each step, with whether all have their data.
+
+        Raises:
+            ValueError, OSError: on every process, if one could not draw its data.
+        """
+        error = next((part for part in parts if isinstance(part, Exception)), None)
+        is_main = self.accelerator.is_main_process
+        told = [float(error is not None), *(float(wish and is_main) for wish in wishes)]
+        message = torch.tensor(told, device=self.accelerator.device)
+        summed: Any = self.accelerator.reduce(message, "sum")
+        failed, *agreed = summed.tolist()
+        if error is not None:
+            raise error
+        if failed:
+            raise ValueError("another process cannot draw its data; its own message says why")
+        return [wish > 0 for wish in agreed]
+
+    def _one_step(
+        self, parts: list[Batch], loss: Callable[[Batch], dict[str, Tensor]]
+    ) -> dict[str, float]:
+        """One step; returns the means of its terms over processes."""
         factor = self._rate_factor(self.progress.step)
         for optimizer, rates in zip(self.optimizers, self._base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-        terms = self._accumulate(loss)
+        terms = self._accumulate(parts, loss)
         norm = self.accelerator.clip_grad_norm_(self._parameters(), self.config.max_grad_norm)
+        terms["grad_norm"] = (
+            norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
+        )
+        means = self._means(terms)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.ema.step(self.local_parameters())
         self.progress.step += 1
-        terms["grad_norm"] = (
-            norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)
-        )
-        mean = self.accelerator.reduce({k: v.detach().float() for k, v in terms.items()}, "mean")
-        return {name: float(value) for name, value in mean.items()}
-
-    def _accumulate(self, loss: Callable[[StepRandomness], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Gradients of one step; returns the mean of its parts' terms, without their graphs."""
-        parts = self.config.accumulation_steps
-        means: dict[str, Tensor] = {}
-        for part in range(parts):
-            # Gradients travel between processes with the last part only.
-            is_last = part == parts - 1
-            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
-                terms = loss(self._randomness(self.progress.step, part))
-                if not torch.isfinite(terms["loss"]):
-                    raise FloatingPointError(f"the loss of step {self.progress.step} is not finite")
-                self.accelerator.backward(terms["loss"] / parts if parts > 1 else terms["loss"])
-            for name, value in terms.items():
-                means[name] = means.get(name, torch.zeros(())).to(value) + value.detach() / parts
         return means
+
+    def _accumulate(
+        self, parts: list[Batch], loss: Callable[[Batch], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Gradients of one step; returns the mean of its parts' terms, without their graphs."""
+        means: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            # Gradients travel between processes with the last part only.
+            is_last = number == len(parts)
+            with nullcontext() if is_last else self.accelerator.no_sync(self.model):
+                terms = loss(part)
+                share = terms["loss"] / len(parts) if len(parts) > 1 else terms["loss"]
+                self.accelerator.backward(share)
+            for name, value in terms.items():
+                mean = means.get(name, torch.zeros(())).to(value)
+                means[name] = mean + value.detach() / len(parts)
+        return means
+
+    def _means(self, terms: dict[str, Tensor]) -> dict[str, float]:
+        """Means over processes.
+
+        A loss that is not finite has gone through the backward pass and is told here: a process
+        that stopped before would leave the others waiting for its gradients.
+        """
+        is_bad = (~torch.isfinite(terms["loss"])).float()
+        device, count = self.accelerator.device, self.accelerator.num_processes
+        values = [value.detach().float().reshape(()).to(device) for value in terms.values()]
+        message = torch.stack([is_bad.to(device), *values])
+        reduced: Any = self.accelerator.reduce(message, "mean")
+        bad, *means = reduced.tolist()
+        if bad:
+            where = f" on {round(bad * count)} of {count} processes" if count > 1 else ""
+            raise FloatingPointError(f"the loss of step {self.step} is not finite{where}")
+        return dict(zip(terms, means, strict=True))
 
     def _rate_factor(self, step: int) -> float:
         config = self.config
@@ -299,62 +340,13 @@ class TrainingRun:
                 with averaged_weights(self), torch.no_grad():
                     sheet(folder / f"sheet-{self.step:07d}.png")
 
-    def save(self) -> None:
-        """Write the whole state beside the old one, then drop all but the two newest."""
-        accelerator = self.accelerator
-        target = self.folder / f"state-{self.step:07d}"
-        if target.exists():
-            return
-        temporary = self.folder / "unfinished-state"
-        if accelerator.is_main_process and temporary.exists():
-            shutil.rmtree(temporary)
-        accelerator.wait_for_everyone()
-        accelerator.save_state(str(temporary))
-        if self.is_sharded:
-            self._save_average(temporary)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            os.replace(temporary, target)
-            for old in sorted(self.folder.glob("state-*"))[:-2]:
-                shutil.rmtree(old)
-        accelerator.wait_for_everyone()
-
-    def _resume(self) -> None:
-        states = sorted(self.folder.glob("state-*"))
-        if states:
-            self.accelerator.load_state(str(states[-1]))
-            if self.is_sharded:
-                self._load_average(states[-1])
-            logger.info("continuing %s at step %d", self.folder, self.step)
-        if self.accelerator.is_main_process:
-            self._drop_log_after(self.step)
-
-    def _average_file(self, state: Path) -> Path:
-        index, count = self.accelerator.process_index, self.accelerator.num_processes
-        return state / f"average-{index + 1:05d}-of-{count:05d}.safetensors"
-
-    def _save_average(self, state: Path) -> None:
-        """Write this process's part of the averaged weights."""
-        parts = {str(i): part for i, part in enumerate(self.ema.shadow_params)}
-        save_file(parts, self._average_file(state), {"step": str(self.ema.optimization_step)})
-
-    def _load_average(self, state: Path) -> None:
-        path = self._average_file(state)
-        if not path.exists():
-            raise ValueError(f"{path} is missing: continue with as many processes as before")
-        with safe_open(path, framework="pt") as file:
-            self.ema.optimization_step = int(file.metadata()["step"])
-            for i, part in enumerate(self.ema.shadow_params):
-                part.copy_(file.get_tensor(str(i)))
-
     def _drop_log_after(self, step: int) -> None:
         """Remove log lines of steps that a killed run had made after its last state."""
         path = self.folder / "log.jsonl"
         if path.exists():
-            # A line without its end was being written when the run was killed.
-            lines = [line for line in path.read_text().splitlines(True) if line.endswith("\n")]
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            write_file(path, "".join(kept).encode())
+            lines = path.read_text(errors="replace").splitlines()
+            kept = [line for line in lines if _is_logged_until(step, line)]
+            write_file(path, "".join(f"{line}\n" for line in kept).encode())
 
     def _record_config(self, settings: dict[str, Any]) -> None:
         if self.accelerator.is_main_process:
@@ -366,6 +358,7 @@ class TrainingRun:
         if not self.accelerator.is_main_process:
             return
         line = {"step": self.step, "seconds": round(self.progress.seconds, 1)}
+        line |= {"data_seconds": round(self.progress.data_seconds, 3)}
         line |= {name: float(f"{value:.5g}") for name, value in means.items()}
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -397,7 +390,12 @@ _FREE_SETTINGS = {
     "save_minutes",
     "sheet_minutes",
     "tracker",
+    "data_workers",
 }
+# A requeued job meets its predecessor, which is still dying.
+_SECONDS_TO_WAIT_FOR_A_FOLDER = 10.0
+_LOCKS: dict[Path, FileLock] = {}
+"""Of the folders that this process trains in, held until it ends."""
 
 
 def field_defaults(settings_class: Any) -> dict[str, Any]:
@@ -425,6 +423,13 @@ def processes() -> PartialState:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
+def training_device() -> torch.device:
+    """Where this process trains."""
+    device = processes().device
+    assert device is not None
+    return device
+
+
 def check_run(
     config: RunConfig, details: dict[str, Any] | None = None, defaults: dict[str, Any] | None = None
 ) -> None:
@@ -435,10 +440,50 @@ def check_run(
     """
     check_share("batch_size", config.batch_size, config)
     _check_tracker(config.tracker)
-    path = Path(config.output) / _RECORD
+    folder = Path(config.output)
+    path = folder / _RECORD
     if path.exists():
         known = json.loads(json.dumps({**field_defaults(RunConfig), **(defaults or {})}))
-        _check_same_run(known | json.loads(path.read_text()), _recorded(config, details), path)
+        new = _recorded(config, details)
+        old = known | read_json_object(path)
+        if old["mixed_precision"] == "auto":  # not resolved in older records
+            old["mixed_precision"] = new["mixed_precision"]
+        _check_same_run(old, new, path)
+    _hold_folder(folder, make=False)
+
+
+def _hold_folder(folder: Path, *, make: bool) -> None:
+    """Keep other runs out of a folder as long as this process lives; all processes call this.
+
+    Args:
+        folder: of the run.
+        make: whether to make it; otherwise one that is not there is nobody's.
+    """
+    refusal = None
+    if processes().is_main_process:
+        try:
+            check_can_write(folder)
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            if folder.is_dir() and folder.resolve() not in _LOCKS:
+                lock = FileLock(folder / ".lock")
+                lock.acquire(timeout=_SECONDS_TO_WAIT_FOR_A_FOLDER)
+                _LOCKS[folder.resolve()] = lock
+        except Timeout:
+            refusal = f"{folder}: another run is at work here; let it end or choose another output"
+        except (OSError, ValueError) as error:
+            refusal = str(error)
+    (refusal,) = broadcast_object_list([refusal])
+    if refusal:
+        raise ValueError(refusal)
+
+
+def _is_logged_until(step: int, line: str) -> bool:
+    """Whether a log line is of this step or one before, and not cut by a kill or the disk."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def check_share(name: str, rows: int, config: RunConfig) -> None:
@@ -452,8 +497,11 @@ def check_share(name: str, rows: int, config: RunConfig) -> None:
 
 
 def _recorded(config: RunConfig, details: dict[str, Any] | None) -> dict[str, Any]:
-    """All settings of a run as `config.json` gives them back: tuples are lists."""
-    return json.loads(json.dumps({**asdict(config), **(details or {})}))
+    """All settings of a run as `config.json` gives them back: tuples are lists, and the precision
+    is the one that this machine gives."""
+    precision = resolve_precision(config.mixed_precision, training_device())
+    settings = {**asdict(config), "mixed_precision": precision, **(details or {})}
+    return json.loads(json.dumps(settings))
 
 
 def _check_tracker(tracker: str | None) -> None:

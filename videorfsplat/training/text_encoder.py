@@ -29,17 +29,18 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED, caption_mentions
 from videorfsplat.data.worlds.grammar import sample_world
+from videorfsplat.formats.files import share
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.model_arguments import check_model_arguments
 from videorfsplat.training.optimizers import make_optimizers
 from videorfsplat.training.run import (
     RunConfig,
-    StepRandomness,
     TrainingRun,
     averaged_weights,
     check_run,
     field_values,
 )
+from videorfsplat.training.step_data import StepRandomness
 
 MINI_TEXT_ENCODER: dict[str, Any] = {
     "d_model": 256,
@@ -174,24 +175,28 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
     run = TrainingRun(settings.run, model, optimizers, details)
     ids, masks = tokens["input_ids"], tokens["attention_mask"]
 
-    def loss(randomness: StepRandomness) -> dict[str, Tensor]:
+    def draw(randomness: StepRandomness) -> tuple[Tensor, Tensor, Tensor]:
         rows = randomness.indices(len(said), settings.run.batch_size)
         mask = masks[rows]
         length = int(mask.sum(1).max())
         drop = randomness.rand(settings.run.batch_size, ids.shape[1])[:, :length]
         mask = mask[:, :length] * (drop >= settings.word_dropout)
         mask[:, 0] = 1
+        return ids[rows][:, :length], mask, labels[rows]
+
+    def loss(drawn: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
         device = run.accelerator.device
-        logits = run.model(ids[rows][:, :length].to(device), mask.to(device))
-        return _loss_terms(logits, labels[rows].to(device))
+        tokens, mask, stated = (tensor.to(device, non_blocking=True) for tensor in drawn)
+        return _loss_terms(run.model(tokens, mask), stated)
 
     with training_attention(run.accelerator.device):
-        run.train(loss)
+        run.train(draw, loss)
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
             run.bare_model.text_encoder.save_pretrained(folder / "text_encoder")
             tokenizer.save_pretrained(folder / "tokenizer")
+            share(folder)
     return folder
 
 

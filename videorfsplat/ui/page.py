@@ -235,6 +235,8 @@ def serve(
         js=read_asset("page.js"),
         max_file_size=MAX_UPLOAD_BYTES,
         mcp_server=True,
+        # Gradio gives up if its own page is not there within three seconds, as on a busy machine.
+        _frontend=False,
         # What a visitor can do something about is said in words all the same.
         show_error=False,
         prevent_thread_lock=True,
