@@ -262,7 +262,7 @@ def _mini(run: _Run) -> Iterator[dict[str, Any]]:
         # A type checker does not see that the pipeline's wrapped `__call__` is bound: hence `Any`.
         pipeline: Any = load_pipeline("mini", str(run.device), few_step=few_step)
         pipeline.set_progress_bar_config(disable=True)
-        sampling = few_step_sampling("mini").sampling() if few_step else {}
+        sampling = few_step_sampling("mini").to_dict() if few_step else {}
         if run.is_toy:
             sampling["num_inference_steps"] = 1
         for batch in (1,) if run.is_toy else (1, 16):
