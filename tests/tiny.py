@@ -1,12 +1,15 @@
 """The real classes at toy size: 3 views of 48×32 pixels, random weights, no downloads."""
 
+import string
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLMochi, FlowMatchEulerDiscreteScheduler
 from diffusers.loaders import Mochi1LoraLoaderMixin
 from peft import get_peft_model_state_dict
-from transformers import T5Config, T5EncoderModel, T5TokenizerFast
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from transformers import BertConfig, BertModel, T5Config, T5EncoderModel, T5TokenizerFast
 
 from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, save_few_step_sampling
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
@@ -34,6 +37,52 @@ def tiny_text_encoder(vocab_size: int) -> T5EncoderModel:
         vocab_size=vocab_size, d_model=TEXT_WIDTH, d_kv=8, d_ff=32, num_layers=2, num_heads=2
     )
     return T5EncoderModel(config).eval()
+
+
+def save_tiny_text(folder: Path) -> Path:
+    """A folder with `tokenizer` and `text_encoder`, as trainings take it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        tokenizer = tiny_tokenizer()
+        tiny_text_encoder(len(tokenizer)).save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
+    return folder
+
+
+BERT_WORDS = (*SENTENCE.split(), "home", "cottage", "toad", "##stool", "wood", "##en", "zebra")
+
+
+def save_tiny_bert(folder: Path) -> Path:
+    """A pretrained sentence encoder as it is published: BERT's weights and its `tokenizer.json`."""
+    signs = string.ascii_lowercase + string.digits + string.punctuation
+    pieces = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs, "é"]
+    pieces += [*(f"##{sign}" for sign in string.ascii_lowercase + string.digits), *BERT_WORDS]
+    vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    ends = [(piece, vocabulary[piece]) for piece in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        BertModel(config).save_pretrained(folder)
+    return folder
 
 
 def tiny_vae() -> AutoencoderKLMochi:

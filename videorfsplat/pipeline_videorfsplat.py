@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
@@ -16,14 +16,17 @@ from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, T5EncoderModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.geometry.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
+from videorfsplat.language.choices import Choices
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
+from videorfsplat.language.reading import Reading, read_prompts
 from videorfsplat.models import one_frame
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
+from videorfsplat.models.prompt_reader import PromptReader
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.sampling import schedules
@@ -31,6 +34,9 @@ from videorfsplat.sampling.guidance import GuidancePlan, combine, plan_branches
 from videorfsplat.sampling.schedules import Timetable, TimetableStep
 from videorfsplat.sampling.settings import GuidanceScales, Sampling
 from videorfsplat.sampling.solvers import FlowSolver, make_scheduler, scheduler_shift
+
+if TYPE_CHECKING:
+    from videorfsplat.language.completion import Completion
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +97,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     Args:
         tokenizer ([`PreTrainedTokenizerBase`]):
             Its `model_max_length` bounds the prompt; `None` where embeddings are always given.
-        text_encoder ([`T5EncoderModel`]):
+        text_encoder ([`PreTrainedModel`]):
             One encoder for both streams; `None` where embeddings are always given.
         vae ([`AutoencoderKLMochi`]):
             Encodes and decodes each view as a clip of one frame.
@@ -104,12 +110,25 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             a step. Its shift becomes the shift of the timetable's image times.
         pose_scheduler ([`SchedulerMixin`]):
             Solver of the pose stream. Its shift becomes the shift of the timetable's pose times.
+        prompt_reader ([`PromptReader`], *optional*):
+            Tells what a prompt states (`read_prompt`), for a model of procedural worlds.
+        reader_tokenizer ([`PreTrainedTokenizerBase`], *optional*):
+            Of `reader_encoder`.
+        reader_encoder ([`PreTrainedModel`], *optional*):
+            Encodes prompts for the reader, where it reads another encoder's token states than the
+            transformer does; `None` where it reads those of `text_encoder`.
         base_schedule (`str`, *optional*, defaults to `"linear"`):
             The walk of the slower stream, as in `videorfsplat.sampling.schedules.timetable`.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae->gaussian_decoder"
-    _optional_components = ["tokenizer", "text_encoder"]
+    _optional_components = [
+        "tokenizer",
+        "text_encoder",
+        "prompt_reader",
+        "reader_tokenizer",
+        "reader_encoder",
+    ]
     _callback_tensor_inputs = (
         "latents",
         "pose_latents",
@@ -125,12 +144,15 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase | None,
-        text_encoder: T5EncoderModel | None,
+        text_encoder: PreTrainedModel | None,
         vae: AutoencoderKLMochi,
         transformer: VideoRFSplatTransformer3DModel,
         gaussian_decoder: GaussianDecoder,
         scheduler: SchedulerMixin,
         pose_scheduler: SchedulerMixin,
+        prompt_reader: PromptReader | None = None,
+        reader_tokenizer: PreTrainedTokenizerBase | None = None,
+        reader_encoder: PreTrainedModel | None = None,
         base_schedule: str = "linear",
     ):
         super().__init__()
@@ -142,6 +164,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             gaussian_decoder=gaussian_decoder,
             scheduler=scheduler,
             pose_scheduler=pose_scheduler,
+            prompt_reader=prompt_reader,
+            reader_tokenizer=reader_tokenizer,
+            reader_encoder=reader_encoder,
         )
         self.register_to_config(base_schedule=base_schedule)
         self.video_processor = VideoProcessor(vae_scale_factor=vae.spatial_compression_ratio)
@@ -219,6 +244,52 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
     def interrupt(self) -> bool:
         """Whether the run stops after the present step; set `_interrupt` to make it so."""
         return self._interrupt
+
+    def read_prompt(self, prompt: str) -> Reading | None:
+        """What a prompt states of a scene; `None` if the model has no reader.
+
+        Raises:
+            ValueError: if the prompt is empty, too long or no text.
+        """
+        _check_prompts("prompt", [prompt])
+        if not prompt.strip():
+            raise ValueError("prompt must not be empty")
+        if self.prompt_reader is None:
+            return None
+        encoder = self.reader_encoder or self.text_encoder
+        tokenizer = self.reader_tokenizer or self.tokenizer
+        _check_text_encoder(tokenizer, encoder)
+        return read_prompts(tokenizer, encoder, self.prompt_reader, [prompt])[0]
+
+    def complete_prompt(
+        self, prompt: str, seed: int, choices: Choices | None = None, *, with_motion: bool = True
+    ) -> "Completion | None":
+        """The full caption of a scene that has what a prompt states; the seed decides the rest.
+
+        The model draws `completion.caption` better than a short prompt: it was trained on captions
+        that say everything.
+
+        Args:
+            prompt: in English.
+            seed: the same prompt and seed give the same caption.
+            choices: attribute → the value that it shall have instead, or `None` to leave it to the
+                seed; values as in `videorfsplat.language.ATTRIBUTE_VALUES`.
+            with_motion: `False` says nothing of the camera, for cameras that are given.
+
+        Returns:
+            The completion, or `None` if the model has no reader.
+
+        Raises:
+            ValueError: as `read_prompt`; if the seed is negative, or an attribute or a value does
+                not exist.
+        """
+        # The worlds bring a compiler along, which nobody needs who gives captions.
+        from videorfsplat.language.completion import complete_reading
+
+        reading = self.read_prompt(prompt)
+        if reading is None:
+            return None
+        return complete_reading(reading, seed, choices, with_motion=with_motion)
 
     def check_inputs(
         self,

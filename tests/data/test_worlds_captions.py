@@ -1,5 +1,6 @@
 """Captions say what is there, in words of the vocabulary, and their labels say what they said."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -16,14 +17,17 @@ from videorfsplat.data.worlds.captions import (
     attributes,
     caption_mentions,
     caption_words,
+    full_caption,
     paraphrase,
     template_caption,
+    write_captions,
 )
 from videorfsplat.data.worlds.grammar import (
     GROUNDS,
     HIDDEN_COLORS,
     TIMES,
     WEATHERS_AT,
+    SecondaryObject,
     sample_world,
 )
 from videorfsplat.data.worlds.motions import MOTIONS
@@ -251,3 +255,134 @@ def test_light_and_disc_directions_are_unit_vectors():
     for direction in (look.light_direction, look.disc_direction):
         assert math.isclose(math.hypot(*direction), 1.0, rel_tol=1e-9)
     assert look.ground_pattern in range(tracer.RIPPLES + 1)
+
+
+# --- captions that say everything -----------------------------------------------------------------
+
+
+def full_captions(seeds=range(150)):
+    """Each world's full caption in the first wording and in others."""
+    for seed in seeds:
+        world = sample_world(seed)
+        for rng in (None, np.random.default_rng(seed), np.random.default_rng(seed + 9999)):
+            yield world, *full_caption(world, rng)
+
+
+def test_a_full_caption_says_everything_but_hidden_colors():
+    for world, text, mentions in full_captions():
+        truth, hidden = attributes(world), HIDDEN_COLORS[world.time]
+        for name, value in mentions.items():
+            if name == "secondary_color":
+                # Two alike share one word of colour.
+                assert {*value} == {*truth[name]} - hidden, text
+            elif isinstance(value, list):
+                assert value == truth[name], text
+            elif truth[name] in hidden or truth[name] == "none":
+                assert value == UNMENTIONED, text
+            else:
+                assert value == truth[name], text
+
+
+def test_what_a_full_caption_mentions_is_in_its_words():
+    tables = {
+        "main_color": captions.COLOR_WORDS,
+        "accent_color": captions.COLOR_WORDS,
+        "size": captions.SIZE_WORDS,
+        "time": captions.TIME_WORDS,
+        "background": captions.BACKGROUND_WORDS,
+        "motion": captions.MOTION_WORDS,
+        "kind": captions.KIND_WORDS,
+    }
+    for _, text, mentions in full_captions(range(80)):
+        for name, table in tables.items():
+            if mentions[name] == UNMENTIONED:
+                continue
+            phrases = list(table[mentions[name]])
+            phrases += captions.NIGHT_CLEAR_WORDS if mentions[name] == "night" else ()
+            assert any(re.search(rf"\b{phrase}\b", text) for phrase in phrases), (name, text)
+        for kind in mentions["secondary"]:
+            forms = [form for pair in captions.SECONDARY_WORDS[kind] for form in pair]
+            assert any(re.search(rf"\b{form}\b", text) for form in forms), text
+
+
+def test_full_captions_fit_the_small_text_encoder():
+    for _, text, _ in full_captions():
+        assert {*caption_words(text)} <= VOCABULARY
+        # One token for each word, each part of a hyphenated one, each mark, and the end: of 96.
+        assert len(re.findall(r"\w+|[^\w\s]", text)) + 1 <= 96
+        assert text == text.strip(" ,.;:")
+        assert not re.search(r"\{|[,.;:] ?[,.;:]|  ", text), text
+
+
+def test_stated_colors_are_named_where_the_light_hides_them():
+    rock = SecondaryObject("rock", "gray", 2.0, 0.0, 1.0, 0.0)
+    world = replace(
+        sample_world(3),
+        kind="car",
+        main_color="gray",
+        accent_color="brown",
+        ground="flower field",
+        ground_color="purple",
+        time="night",
+        secondaries=(rock,),
+    )
+    colors = {"main_color": "gray", "accent_color": "brown", "ground_color": "purple"}
+    text, mentions = full_caption(world)
+    assert not {"gray", "brown", "purple"} & {*caption_words(text)}
+    for name, color in colors.items():
+        text, mentions = full_caption(world, stated=[name])
+        assert color in caption_words(text)
+        named = {other for other in colors if mentions[other] != UNMENTIONED}
+        assert named == {name}
+    text, mentions = full_caption(world, stated=["secondary_color"])
+    assert mentions["secondary_color"] == ["gray"]
+    assert "gray" in caption_words(text)
+
+
+def test_a_full_caption_without_the_camera_says_nothing_of_it():
+    views = {"camera", "view", "orbit", "pan", "zoom", "shot"}
+    for seed in range(60):
+        world = sample_world(seed)
+        for rng in (None, np.random.default_rng(seed)):
+            text, mentions = full_caption(world, rng, with_motion=False)
+            assert mentions["motion"] == UNMENTIONED
+            phrases = [p for wordings in captions.MOTION_WORDS.values() for p in wordings]
+            assert not any(re.search(rf"\b{phrase}\b", text) for phrase in phrases), text
+            # "a view of a house" opens some captions.
+            assert not views & {*caption_words(text.removeprefix("a view of"))}, text
+            assert len(caption_words(text)) >= captions.MINIMUM_WORDS
+
+
+def test_two_things_of_one_kind_in_two_colors_are_said_one_by_one():
+    trees = [SecondaryObject("tree", c, x, 0.0, 1.0, 0.0) for c, x in (("red", 2.0), ("green", -2))]
+    world = replace(sample_world(0), kind="house", time="day", secondaries=tuple(trees))
+    text, mentions = full_caption(world)
+    assert "a red tree and a green tree" in text
+    assert mentions["secondary_color"] == ["red", "green"]
+
+
+def test_captions_stay_true_of_worlds_that_the_grammar_never_makes():
+    world = replace(sample_world(0), kind="duck", accent_color="blue", ground="snow", time="day")
+    text, mentions = full_caption(replace(world, ground_color="red", secondaries=()))
+    assert mentions["accent_color"] == mentions["ground_color"] == UNMENTIONED
+    assert mentions["ground"] == "snow"
+    assert "flower" not in text
+
+
+def test_captions_are_written_with_what_they_state(tmp_path):
+    write_captions(tmp_path / "captions.jsonl", 3, 2, 3)
+    lines = (tmp_path / "captions.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+    for number, line in enumerate(lines):
+        text, mentions = json.loads(line)
+        truth = attributes(sample_world(3 + number // 3))
+        assert mentions.keys() == ATTRIBUTE_VALUES.keys()
+        assert mentions["kind"] == truth["kind"]
+        assert {*caption_words(text)} <= VOCABULARY
+    write_captions(tmp_path / "again.jsonl", 3, 2, 3)
+    assert (tmp_path / "again.jsonl").read_text().splitlines() == lines
+    write_captions(tmp_path / "prompts.txt", 3, 2, 3)
+    prompts = (tmp_path / "prompts.txt").read_text().splitlines()
+    assert prompts == [json.loads(line)[0] for line in lines]
+    # Nothing unfinished stays.
+    assert len([*tmp_path.iterdir()]) == 3

@@ -44,6 +44,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--few-step", action="store_true", help="measure the model's few-step variant"
     )
+    parser.add_argument(
+        "--no-completion",
+        action="store_false",
+        dest="complete",
+        help="draw the prompts as they are: the seed fills in nothing that they leave open",
+    )
     option("probe", Path, "folder of an attribute probe (default: the bundled one)")
     option("device", str, "torch device (default: auto)")
     parser.add_argument(

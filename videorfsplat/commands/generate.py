@@ -13,6 +13,7 @@ from videorfsplat.generation.memory import DTYPES, OFFLOADS, MemorySettings
 from videorfsplat.generation.prompt_list import PromptList, read_prompts
 from videorfsplat.generation.record import StageClock, merge_seconds, peak_memory_mb
 from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.language.choices import LISTS
 from videorfsplat.rendering.kernel_compilation import start_compiling
 
 if TYPE_CHECKING:
@@ -65,6 +66,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use the model's few-step variant, whose own steps, δ and guidance are then the "
         "defaults: several times as fast",
     )
+    parser.add_argument(
+        "--no-completion",
+        action="store_false",
+        dest="complete",
+        help="draw the prompt as it is: the seed fills in nothing that it leaves open",
+    )
+    parser.add_argument(
+        "--choose",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=VALUE",
+        help="what shall be otherwise than the prompt says or the seed would have it, such as "
+        "ground=snow; without a value it is left to the seed",
+    )
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
     parser.add_argument("--no-video", action="store_true", help="write no preview.mp4")
     parser.add_argument(
@@ -113,7 +128,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(args: argparse.Namespace) -> GenerationSettings:
     """What is asked for, completed by defaults; of the few-step variant they are its own."""
-    given = {field.name: getattr(args, field.name) for field in fields(GenerationSettings)}
+    names = [field.name for field in fields(GenerationSettings) if field.name != "choices"]
+    given = {name: getattr(args, name) for name in names}
+    given |= {"choices": _choices(args.choose)}
     given = {name: value for name, value in given.items() if value is not None}
     if args.prompts is not None:
         # Lines of a file bring their own prompts: this one only completes the settings.
@@ -121,6 +138,16 @@ def _settings(args: argparse.Namespace) -> GenerationSettings:
     if args.few_step:
         given = few_step_settings(given.get("model", GenerationSettings.model)) | given
     return GenerationSettings(**given)
+
+
+def _choices(words: list[str]) -> dict[str, str | list[str] | None]:
+    """Choices by attribute; several values of one are given by a comma."""
+    choices: dict[str, str | list[str] | None] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        is_list = name in LISTS
+        choices[name] = (value.split(",") if is_list else value) if value else None
+    return choices
 
 
 def _load(

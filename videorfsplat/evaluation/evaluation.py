@@ -66,8 +66,8 @@ class Evaluation:
 
     @cached_property
     def model_fingerprint(self) -> str:
-        """Of all that the pipeline is made of."""
-        return fingerprint(*self.pipeline.components.values(), self._pipeline_settings)
+        """Of all that the pipeline's scenes come from."""
+        return fingerprint(*self._deciding_parts.values(), self._pipeline_settings)
 
     @cached_property
     def source(self) -> Source:
@@ -81,7 +81,7 @@ class Evaluation:
     @cached_property
     def latents_origin(self) -> dict[str, Any]:
         """What decides the latents of a scene: all of the model but the Gaussian decoder."""
-        parts = self.pipeline.components
+        parts = self._deciding_parts
         others = [part for name, part in parts.items() if name != "gaussian_decoder"]
         return {"model": fingerprint(*others, self._pipeline_settings), **self._computed_with}
 
@@ -92,14 +92,29 @@ class Evaluation:
         return {"model": self.model_fingerprint, **judges, **self._computed_with}
 
     @property
+    def _deciding_parts(self) -> dict[str, Any]:
+        """Parts of the pipeline; what reads prompts counts where they are completed."""
+        skipped = () if self.settings.complete else _READER_PARTS
+        parts = self.pipeline.components.items()
+        return {name: part for name, part in parts if part is not None and name not in skipped}
+
+    @property
     def _computed_with(self) -> dict[str, Any]:
         settings = self.settings
-        return {"seed": settings.seed, "dtype": settings.dtype, "compile": settings.compile}
+        names = ("seed", "dtype", "compile", "complete")
+        return {name: getattr(settings, name) for name in names}
 
     @property
     def _pipeline_settings(self) -> dict[str, Any]:
         parts = self.pipeline.components
         return {k: v for k, v in _public(self.pipeline.config).items() if k not in parts}
+
+    def drawn_text(self, prompt: str, seed: int, *, with_motion: bool = True) -> str:
+        """What the model is given for a prompt: its completion by the seed, or itself."""
+        completed = None
+        if self.settings.complete:
+            completed = self.pipeline.complete_prompt(prompt, seed, with_motion=with_motion)
+        return completed.caption if completed else prompt
 
     def view_features(
         self, name: str, frames: Float[Tensor, "v 3 H W"]
@@ -110,6 +125,9 @@ class Evaluation:
                 f"probe_{name}": self.probe.features(frames),
                 f"imagenet_{name}": self.imagenet(frames),
             }
+
+
+_READER_PARTS = ("prompt_reader", "reader_tokenizer", "reader_encoder")
 
 
 def load_evaluation(settings: EvaluationSettings) -> Evaluation:

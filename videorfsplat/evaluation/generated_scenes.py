@@ -103,7 +103,10 @@ class GeneratedScenes:
             batch = missing[start : start + size]
             given = None if self._given is None else [self._given[p.index] for p in batch]
             output = self.evaluation.pipeline(
-                [prompt.text for prompt in batch],
+                [
+                    self.evaluation.drawn_text(p.text, p.noise_seed, with_motion=given is None)
+                    for p in batch
+                ],
                 cameras=given,
                 # A generator each, so that a scene does not depend on its batch.
                 generator=[torch.Generator().manual_seed(p.noise_seed) for p in batch],

@@ -25,6 +25,7 @@ SUITES: dict[str, str] = {
     "given-cameras": "scenes along given cameras, which are then estimated back",
     "paraphrase": "the same worlds in sentences that no caption uses",
     "ablation": "timetable, guidance and steps, paired by seed",
+    "language": "sentences by hand, read by the reader and drawn",
     "hub": "CLIP score, CleanFID, BRISQUE and NIQE, where their weights are at hand",
 }
 DEFAULT_SUITES = ("autoencoder", "decoder", "generation", "speed")
@@ -64,6 +65,8 @@ class EvaluationSettings:
     """`mini`, the folder of a saved pipeline, or its id on the hub."""
     few_step: bool = False
     """Measure the model's few-step variant, by its own sampling."""
+    complete: bool = True
+    """Complete the prompts, as `generate` does, where the model can."""
     probe: Path = MINI_PROBE
     """Folder of a saved attribute probe."""
     device: str = "auto"
@@ -124,6 +127,8 @@ class EvaluationSettings:
         words += ["--prompts", str(self.prompts), "--seed", str(self.seed), "--model", self.model]
         if self.few_step:
             words.append("--few-step")
+        if not self.complete:
+            words.append("--no-completion")
         if self.probe != MINI_PROBE:
             words += ["--probe", str(self.probe)]
         if self.dtype != EvaluationSettings.dtype:

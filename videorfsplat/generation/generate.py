@@ -3,6 +3,7 @@
 import tempfile
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from videorfsplat.generation.record import (
 from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.language.completion import Completion
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.rendering.rasterization import rasterize
@@ -31,9 +33,10 @@ def stream_scene(
 
     Closing the iterator stops the run.
 
-    The scene's record holds `settings`, `seed`, `seconds` (`text`, `denoise`, `decode`, `render`
-    and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given cameras), `device`
-    and `versions`.
+    The scene's record holds `settings`, `completion` (what was read and filled in, and the caption
+    that was drawn; `None` if the prompt was drawn as it is), `seed`, `seconds` (`text`, `denoise`,
+    `decode`, `render` and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given
+    cameras), `device` and `versions`.
 
     Args:
         pipeline: the model that `settings.model` names, or its few-step variant if they ask for it.
@@ -45,8 +48,10 @@ def stream_scene(
     """
     clock = StageClock()
     cameras, scales = _given_cameras(pipeline, settings), settings.scales
+    completion = complete_settings(pipeline, settings)
     text = pipeline.encode_prompt(
-        settings.prompt, do_classifier_free_guidance=scales.needs_negative_text
+        completion.caption if completion else settings.prompt,
+        do_classifier_free_guidance=scales.needs_negative_text,
     )
     clock.lap("text")
     output = VideoRFSplatPipelineOutput()
@@ -70,6 +75,7 @@ def stream_scene(
     clock.lap("render")
     record = {
         "settings": settings.to_dict(),
+        "completion": asdict(completion) if completion else None,
         "seed": settings.seed,
         "seconds": clock.seconds(),
         "peak_memory_mb": peak_memory_mb(),
@@ -78,6 +84,23 @@ def stream_scene(
         "versions": library_versions(),
     }
     yield Scene(scene.gaussians, scene.cameras, scene.frames, scene.depths, record)
+
+
+def complete_settings(
+    pipeline: VideoRFSplatPipeline, settings: GenerationSettings
+) -> Completion | None:
+    """The full caption that is drawn for a prompt; `None` if the prompt itself is.
+
+    Given cameras move as they do: the caption then says nothing of the camera.
+    """
+    if not settings.complete:
+        return None
+    return pipeline.complete_prompt(
+        settings.prompt,
+        settings.seed,
+        settings.choices,
+        with_motion=settings.trajectory is None,
+    )
 
 
 def generate_scene(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Scene:

@@ -1,8 +1,9 @@
 """What a generation is asked for: plain data, checked before any model is loaded."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from videorfsplat.language.choices import check_choices
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.sampling.settings import Sampling, check_whole
 
@@ -27,6 +28,11 @@ class GenerationSettings(Sampling):
     few_step: bool = False
     """Use the model's few-step variant, which is made for few steps and no guidance
     (`checkpoint.few_step_sampling`)."""
+    complete: bool = True
+    """Read the prompt and let the seed fill in what it leaves open, if the model can."""
+    choices: dict[str, str | list[str] | None] = field(default_factory=dict)
+    """What shall be otherwise than the prompt says or the seed would have it: attribute → value,
+    or `None` to leave it to the seed."""
 
     def __post_init__(self) -> None:
         for name in ("prompt", "model"):
@@ -39,8 +45,10 @@ class GenerationSettings(Sampling):
             )
         if self.trajectory is not None and not isinstance(self.trajectory, str):
             raise ValueError(f"trajectory must be a name or a file, got {self.trajectory!r:.40}")
-        if not isinstance(self.few_step, bool):
-            raise ValueError(f"few_step must be true or false, got {self.few_step!r}")
+        for name in ("few_step", "complete"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        check_choices(self.choices)
         check_whole("seed", self.seed, 0, MAX_SEED)
         super().__post_init__()
 

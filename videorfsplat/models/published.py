@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -42,6 +44,19 @@ def text_folder(source: str | Path, part: str) -> Path:
     pipeline around them; raises as `component_folder`."""
     path = Path(source)
     return path / part if (path / part).is_dir() else component_folder(source, part)
+
+
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> Any:
+    """A text encoder of transformers, as the class that its configuration names.
+
+    Raises:
+        ValueError: if transformers knows no such class.
+    """
+    names = read_config(folder).get("architectures") or [""]
+    encoder_class = getattr(transformers, names[0], None)
+    if encoder_class is None:
+        raise ValueError(f"{folder}: transformers has no {names[0]!r}")
+    return encoder_class.from_pretrained(folder, dtype=dtype).eval()
 
 
 def _fetch(hub_id: str, component: str, variant: str | None) -> Path:

@@ -100,7 +100,7 @@ class WorldScenes:
     @property
     def text_width(self) -> int:
         """Length of a token's state."""
-        return self.text_encoder.config.d_model
+        return self.text_encoder.config.hidden_size
 
     def raymap_statistics(self) -> tuple[list[float], list[float]]:
         """Mean and deviation of each channel of the raymaps."""

@@ -1,38 +1,49 @@
-"""Train the small text encoder: a T5 encoder from whose tokens a caption's meaning can be read.
+"""Train the text encoder of the small model, and the reader of its token states.
 
-The full-size model uses T5-XXL as it is. A few million parameters cannot be pretrained on the
-world's text here, so the encoder learns what the sentences of the data mean: learned queries attend
-over its outputs, as the transformer will, and tell every attribute that the sentence states.
+The full-size model uses T5-XXL as it is. The small one starts from a pretrained sentence encoder,
+which knows English, and learns to say what a sentence states of a scene: learned queries attend
+over its outputs, as the transformer will, and tell every attribute. Word embeddings stay as they
+were, so that words that no sentence of the training has keep their place beside those that it has.
+
+A transformer that was trained on another encoder goes on with the new one: token states of captions
+are taught to give that encoder's by one linear map, which `models.text_projection` then folds into
+the transformer.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import (
+    AutoTokenizer,
+    DistilBertModel,
+    PreTrainedTokenizerBase,
+    T5EncoderModel,
+)
 
-from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED, caption_mentions
+from videorfsplat.data.worlds.captions import (
+    ATTRIBUTE_VALUES,
+    UNMENTIONED,
+    VOCABULARY,
+    Mentions,
+    caption_mentions,
+    full_caption,
+)
 from videorfsplat.data.worlds.grammar import sample_world
-from videorfsplat.formats.files import share
+from videorfsplat.formats.files import share, write_file
+from videorfsplat.language.choices import LISTS, MOST_SECONDARY
+from videorfsplat.language.sentences import Sentence, SentenceWriter
+from videorfsplat.models.prompt_reader import RELATIONS, PromptReader, PromptReaderOutput
+from videorfsplat.models.published import text_folder
+from videorfsplat.models.sentence_encoder import trim_sentence_encoder
 from videorfsplat.training.attention import training_attention
-from videorfsplat.training.model_arguments import check_model_arguments
-from videorfsplat.training.optimizers import make_optimizers
 from videorfsplat.training.run import (
     RunConfig,
     TrainingRun,
@@ -42,20 +53,16 @@ from videorfsplat.training.run import (
 )
 from videorfsplat.training.step_data import StepRandomness
 
-MINI_TEXT_ENCODER: dict[str, Any] = {
-    "d_model": 256,
-    "d_kv": 32,
-    "num_heads": 8,
-    "d_ff": 512,
-    "num_layers": 4,
-    "feed_forward_proj": "gated-gelu",
-    "dropout_rate": 0.05,
-}
-"""Constructor arguments of the bundled model's `T5Config`."""
+SINGLE = tuple(sorted(ATTRIBUTE_VALUES.keys() - {*LISTS}))
+"""Attributes with one value, in the order of the reader's heads."""
 
-_LISTS = ("secondary", "secondary_color")
-_SINGLE = tuple(name for name in ATTRIBUTE_VALUES if name not in _LISTS)
-_MAX_COUNT = 2
+# The copy of the teacher's states counts as much as reading the main object does at the start; it
+# is asked of captions only, which are a third of a batch.
+_TEACHER_WEIGHT = 10.0
+
+_FULL_CAPTIONS = 0.7
+"""Share of captions that say everything; half of them in the first wording of each list, as a
+completed prompt does."""
 
 
 @dataclass(frozen=True)
@@ -63,164 +70,345 @@ class TextEncoderTraining:
     """Settings of `train text-encoder`."""
 
     run: RunConfig
-    captions: str
-    """JSON lines that `write_captions` wrote."""
-    vocabulary_size: int = 2048
-    max_length: int = 64
-    word_dropout: float = 0.05
-    model: dict[str, Any] = field(default_factory=lambda: dict(MINI_TEXT_ENCODER))
+    pretrained: str
+    """Folder of a sentence encoder of BERT's kind, such as all-MiniLM-L6-v2, with its tokenizer."""
+    teacher: str | None = None
+    """Folder with the `tokenizer` and `text_encoder` that a transformer was trained on."""
+    wordnet: str | None = None
+    """Folder of a WordNet database (`data.noun`, `index.noun`), for more words."""
+    held_out: str | None = None
+    """JSON lines with a `prompt` each, whose words are never learned; several by a comma."""
+    captions: int = 8
+    """Captions of worlds in each batch; the rest are sentences as people write them."""
+    vocabulary_size: int = 11_600
+    max_length: int = 96
+    frozen_layers: int = 2
+    """First layers that stay as they are, as word embeddings do: what words mean is known there."""
+    encoder_rate: float = 0.1
+    """Learning rate of the encoder over that of everything new."""
 
     def __post_init__(self) -> None:
-        check_model_arguments(T5Config, self.model)
+        if not 0 <= self.captions <= self.run.batch_size:
+            raise ValueError(
+                f"captions must be from 0 to the batch size, {self.run.batch_size}, "
+                f"got {self.captions}"
+            )
 
 
-def write_captions(path: Path, first_seed: int, num_worlds: int, per_world: int) -> None:
-    """Write captions with what they state, `per_world` for each seed, as JSON lines.
-
-    A `.txt` file gets the captions alone, one a line, as `generate` and `train few-step` take them.
-    """
-    unfinished, is_text = path.with_suffix(".partial"), path.suffix == ".txt"
-    with unfinished.open("w") as file:
-        for seed in range(first_seed, first_seed + num_worlds):
-            world = sample_world(seed)
-            rng = np.random.default_rng((seed, 3))
-            for _ in range(per_world):
-                caption, mentions = caption_mentions(world, rng)
-                file.write((caption if is_text else json.dumps([caption, mentions])) + "\n")
-    unfinished.replace(path)
+def new_reader(width: int) -> PromptReader:
+    """A reader of everything that worlds have, for token states of `width` numbers."""
+    single = {name: list(ATTRIBUTE_VALUES[name]) for name in SINGLE}
+    lists = (list(ATTRIBUTE_VALUES[name]) for name in LISTS)
+    return PromptReader(single, *lists, text_embed_dim=width, max_count=MOST_SECONDARY)
 
 
-def train_tokenizer(
-    captions: Iterable[str], vocabulary_size: int, max_length: int
-) -> PreTrainedTokenizerFast:
-    """A lower-casing byte-level BPE tokenizer: any text has tokens, the captions' words few."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary_size,
-        special_tokens=["<pad>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(captions, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        model_max_length=max_length,
-    )
+class _Learner(nn.Module):
+    """Encoder, reader, and the map to the teacher's states."""
 
-
-class AttributeReader(nn.Module):
-    """Reads a caption's stated attributes from token embeddings through one cross-attention."""
-
-    def __init__(self, dim: int, num_heads: int) -> None:
+    def __init__(self, text_encoder: DistilBertModel, teacher_width: int) -> None:
         super().__init__()
-        sizes = [len(ATTRIBUTE_VALUES[name]) + 1 for name in _SINGLE]
-        sizes += [_MAX_COUNT + 1] * len(ATTRIBUTE_VALUES["secondary"])
-        sizes += [len(ATTRIBUTE_VALUES["secondary_color"])]
-        self.queries = nn.Parameter(torch.randn(len(sizes), dim) * 0.5)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
-        self.heads = nn.ModuleList(nn.Linear(dim, size) for size in sizes)
+        width = text_encoder.config.dim
+        self.text_encoder, self.prompt_reader = text_encoder, new_reader(width)
+        # No bias: the map is folded into layers that LoRAs add to, and those have none.
+        self.projection = nn.Linear(width, teacher_width, bias=False) if teacher_width else None
 
-    def forward(
-        self, embeddings: Float[Tensor, "b l d"], mask: Int[Tensor, "b l"]
-    ) -> list[Float[Tensor, "b classes"]]:
-        """Logits: one attribute after the other, counts of each secondary kind, then colours."""
-        queries = self.queries.expand(len(embeddings), -1, -1)
-        read, _ = self.attention(queries, embeddings, embeddings, key_padding_mask=mask == 0)
-        return [head(read[:, index]) for index, head in enumerate(self.heads)]
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[PromptReaderOutput, Tensor | None]:
+        states = self.text_encoder(ids, attention_mask=mask).last_hidden_state
+        taught = self.projection(states) if self.projection is not None else None
+        return self.prompt_reader(states, mask), taught
 
 
-class _ReadingEncoder(nn.Module):
-    def __init__(self, config: T5Config) -> None:
-        super().__init__()
-        self.text_encoder = T5EncoderModel(config)
-        self.reader = AttributeReader(config.d_model, config.num_heads)
+class Labels(NamedTuple):
+    """What each sentence of a batch states, as classes of the reader's heads."""
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> list[Tensor]:
-        embeddings = self.text_encoder(tokens, attention_mask=mask).last_hidden_state
-        return self.reader(embeddings, mask)
+    choices: Int[Tensor, "b a"]
+    counts: Int[Tensor, "b k"]
+    colors: Float[Tensor, "b c"]
+    relation: Int[Tensor, " b"]
+
+
+class _Taught(NamedTuple):
+    """The teacher's tokens, and which of them each of the learner's is to copy; -1 for none."""
+
+    ids: Int[Tensor, "b m"]
+    mask: Int[Tensor, "b m"]
+    places: Int[Tensor, "b l"]
+
+
+class _Batch(NamedTuple):
+    """Sentences of one length."""
+
+    ids: Int[Tensor, "b l"]
+    mask: Int[Tensor, "b l"]
+    labels: Labels
+    names: Float[Tensor, "b l"]
+    taught: _Taught | None
 
 
 def train_text_encoder(settings: TextEncoderTraining) -> Path:
-    """Train and export tokenizer and encoder.
+    """Train and export tokenizer, text encoder and reader.
 
     Returns:
-        The folder with `tokenizer` and `text_encoder`, `<output>/model`.
+        `<output>/model`, with `tokenizer`, `text_encoder` and `prompt_reader`, and with a teacher
+        also `text_projection.safetensors`.
 
     Raises:
-        ValueError: as `TrainingRun`, before captions are read.
+        ValueError: as `TrainingRun`, before anything is read.
+        OSError: if the pretrained encoder, a list of sentences or WordNet is not there.
     """
     details = field_values(settings)
     check_run(settings.run, details)
-    lines = Path(settings.captions).read_text().splitlines()
-    said = [tuple(json.loads(line)) for line in lines]
-    labels = torch.tensor([_labels(mentions) for _, mentions in said])
-    tokenizer = train_tokenizer(
-        [text for text, _ in said], settings.vocabulary_size, settings.max_length
-    )
-    tokens = tokenizer(
-        [text for text, _ in said], padding=True, truncation=True, return_tensors="pt"
-    )
+    writer = SentenceWriter(settings.wordnet, _held_out(settings.held_out))
     torch.manual_seed(settings.run.seed)
-    config = T5Config(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=1, **settings.model)
-    model = _ReadingEncoder(config)
-    optimizers = make_optimizers("adamw", model, settings.run)
-    run = TrainingRun(settings.run, model, optimizers, details)
-    ids, masks = tokens["input_ids"], tokens["attention_mask"]
+    tokenizer, encoder = _start(settings, writer)
+    teacher = _Teacher(settings.teacher) if settings.teacher else None
+    model = _Learner(encoder, teacher.width if teacher else 0)
+    _freeze(encoder, settings.frozen_layers)
+    run = TrainingRun(settings.run, model, [_optimizer(model, settings)], details)
+    device = run.accelerator.device
 
-    def draw(randomness: StepRandomness) -> tuple[Tensor, Tensor, Tensor]:
-        rows = randomness.indices(len(said), settings.run.batch_size)
-        mask = masks[rows]
-        length = int(mask.sum(1).max())
-        drop = randomness.rand(settings.run.batch_size, ids.shape[1])[:, :length]
-        mask = mask[:, :length] * (drop >= settings.word_dropout)
-        mask[:, 0] = 1
-        return ids[rows][:, :length], mask, labels[rows]
+    def draw(randomness: StepRandomness) -> list[_Batch]:
+        seeds = randomness.indices(2**62, settings.run.batch_size)
+        share = settings.captions / settings.run.batch_size
+        count = round(share * len(seeds))
+        rngs = [np.random.default_rng(seed) for seed in seeds]
+        captions = [_caption(rng) for rng in rngs[:count]]
+        written = sorted((writer.write(rng) for rng in rngs[count:]), key=lambda s: len(s.text))
+        # Alike lengths side by side: padding would be half of the work.
+        half = len(written) // 2
+        groups = [(captions, teacher), (written[:half], None), (written[half:], None)]
+        return [_batch(tokenizer, group, asked) for group, asked in groups if group]
 
-    def loss(drawn: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-        device = run.accelerator.device
-        tokens, mask, stated = (tensor.to(device, non_blocking=True) for tensor in drawn)
-        return _loss_terms(run.model(tokens, mask), stated)
+    def loss(batches: list[_Batch]) -> dict[str, Tensor]:
+        total = sum(len(batch.ids) for batch in batches)
+        terms: dict[str, Tensor] = {}
+        for batch in batches:
+            for name, value in _read_batch(run.model, batch, teacher, device).items():
+                terms[name] = terms.get(name, torch.zeros((), device=device))
+                terms[name] = terms[name] + value * len(batch.ids) / total
+        return terms
 
-    with training_attention(run.accelerator.device):
+    with training_attention(device):
         run.train(draw, loss)
+    return _export(run, tokenizer)
+
+
+def _batch(
+    tokenizer: PreTrainedTokenizerBase, sentences: list[Sentence], teacher: "_Teacher | None"
+) -> _Batch:
+    """Sentences padded to one length; with a teacher, they are captions."""
+    texts = [sentence.text for sentence in sentences]
+    tokens = tokenizer(
+        texts, padding=True, truncation=True, return_tensors="pt", return_offsets_mapping=True
+    )
+    return _Batch(
+        tokens["input_ids"],
+        tokens["attention_mask"],
+        labels_of(sentences),
+        name_marks(sentences, tokens["offset_mapping"]),
+        None if teacher is None else teacher.places(texts, tokens),
+    )
+
+
+def _read_batch(
+    model: nn.Module, batch: _Batch, teacher: "_Teacher | None", device: torch.device
+) -> dict[str, Tensor]:
+    mask = batch.mask.to(device)
+    read, taught = model(batch.ids.to(device), mask)
+    labels = Labels(*(part.to(device) for part in batch.labels))
+    terms = reading_loss(read, labels, batch.names.to(device), mask)
+    if teacher is not None and batch.taught is not None and taught is not None:
+        error = teacher.error(batch.taught, taught)
+        terms |= {"loss": terms["loss"] + _TEACHER_WEIGHT * error, "teacher": error}
+    return terms
+
+
+def _freeze(encoder: DistilBertModel, layers: int) -> None:
+    for part in (encoder.embeddings, *encoder.transformer.layer[:layers]):
+        part.requires_grad_(False)
+
+
+def _held_out(paths: str | None) -> list[str]:
+    files = [Path(path) for path in paths.split(",")] if paths else []
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line)["prompt"] for line in lines]
+
+
+def _start(
+    settings: TextEncoderTraining, writer: SentenceWriter
+) -> tuple[PreTrainedTokenizerBase, DistilBertModel]:
+    whole = [part for word in sorted(VOCABULARY) for part in word.split("-")]
+    return trim_sentence_encoder(
+        settings.pretrained, writer.texts(), whole, settings.vocabulary_size, settings.max_length
+    )
+
+
+def _optimizer(model: _Learner, settings: TextEncoderTraining) -> torch.optim.Optimizer:
+    rate = settings.run.learning_rate
+    new = [p for n, p in model.named_parameters() if not n.startswith("text_encoder.")]
+    old = [p for p in model.text_encoder.parameters() if p.requires_grad]
+    groups = [
+        {"params": old, "lr": rate * settings.encoder_rate},
+        {"params": new, "lr": rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=settings.run.weight_decay, fused=True)
+
+
+def _caption(rng: np.random.Generator) -> Sentence:
+    world = sample_world(int(rng.integers(2**31)))
+    if rng.random() >= _FULL_CAPTIONS:
+        text, mentions = caption_mentions(world, rng)
+    else:
+        text, mentions = full_caption(world, rng if rng.random() < 0.5 else None)
+    return Sentence(text, mentions, "named")
+
+
+def _export(run: TrainingRun, tokenizer: PreTrainedTokenizerBase) -> Path:
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
-            run.bare_model.text_encoder.save_pretrained(folder / "text_encoder")
+            model = run.bare_model
+            model.text_encoder.save_pretrained(folder / "text_encoder")
+            model.prompt_reader.save_pretrained(folder / "prompt_reader")
             tokenizer.save_pretrained(folder / "tokenizer")
+            if model.projection is not None:
+                weight = {"weight": model.projection.weight.detach().contiguous()}
+                write_file(folder / "text_projection.safetensors", save(weight))
             share(folder)
     return folder
 
 
-def _labels(mentions: dict[str, Any]) -> list[int]:
-    """Class of every head in order; the last ones are the 0/1 marks of the secondary colours."""
-    labels = []
-    for name in _SINGLE:
-        values = (*ATTRIBUTE_VALUES[name], UNMENTIONED)
-        labels.append(values.index(mentions[name]))
-    for kind in ATTRIBUTE_VALUES["secondary"]:
-        labels.append(min(mentions["secondary"].count(kind), _MAX_COUNT))
-    for color in ATTRIBUTE_VALUES["secondary_color"]:
-        labels.append(int(color in mentions["secondary_color"]))
-    return labels
+# --- what sentences state -------------------------------------------------------------------------
 
 
-def _loss_terms(logits: list[Tensor], labels: Int[Tensor, "b n"]) -> dict[str, Tensor]:
-    *choices, colors = [part.float() for part in logits]
-    losses = [F.cross_entropy(part, labels[:, index]) for index, part in enumerate(choices)]
-    marks = labels[:, len(choices) :].float()
-    losses.append(F.binary_cross_entropy_with_logits(colors, marks))
-    right = torch.stack([part.argmax(1) == labels[:, i] for i, part in enumerate(choices)])
+def labels_of(sentences: list[Sentence]) -> Labels:
+    """Classes of the reader's heads."""
+    choices = [
+        [(*ATTRIBUTE_VALUES[n], UNMENTIONED).index(_one(s.mentions, n)) for n in SINGLE]
+        for s in sentences
+    ]
+    kinds, palette = (ATTRIBUTE_VALUES[name] for name in LISTS)
+    counts = [
+        [min(s.mentions["secondary"].count(kind), MOST_SECONDARY) for kind in kinds]
+        for s in sentences
+    ]
+    colors = [
+        [float(color in s.mentions["secondary_color"]) for color in palette] for s in sentences
+    ]
+    relation = [RELATIONS.index(s.relation) for s in sentences]
+    return Labels(
+        torch.tensor(choices), torch.tensor(counts), torch.tensor(colors), torch.tensor(relation)
+    )
+
+
+def _one(mentions: Mentions, name: str) -> str:
+    value = mentions[name]
+    assert isinstance(value, str)
+    return value
+
+
+def name_marks(sentences: list[Sentence], offsets: Int[Tensor, "b l 2"]) -> Float[Tensor, "b l"]:
+    """1 for tokens of the name of the main object, 0 for others, -1 in rows where it is unknown."""
+    marks = torch.zeros(offsets.shape[:2])
+    for row, sentence in enumerate(sentences):
+        if sentence.name is not None:
+            start, end = sentence.name
+            inside = (offsets[row, :, 0] < end) & (offsets[row, :, 1] > start)
+            marks[row] = inside.float()
+        elif sentence.relation == "named":
+            # A caption, whose name is somewhere, or a description without one.
+            marks[row] = -1.0
+    return marks
+
+
+def reading_loss(
+    read: PromptReaderOutput, labels: Labels, names: Float[Tensor, "b l"], mask: Tensor
+) -> dict[str, Tensor]:
+    """Cross-entropies of all heads, and shares of what was read right."""
+    losses = [F.cross_entropy(p.float(), labels.choices[:, i]) for i, p in enumerate(read.choices)]
+    kind, color = losses[SINGLE.index("kind")], losses[SINGLE.index("main_color")]
+    counts = F.cross_entropy(read.counts.float().flatten(0, 1), labels.counts.flatten())
+    colors = F.binary_cross_entropy_with_logits(read.colors.float(), labels.colors)
+    relation = F.cross_entropy(read.relation.float(), labels.relation)
+    known = (names >= 0) & (mask > 0)
+    marks = F.binary_cross_entropy_with_logits(
+        read.names.float(), names.clamp(min=0), weight=known.float(), reduction="sum"
+    ) / known.sum().clamp(min=1)
+    # The main object and its colour matter most, and are the hardest to read.
+    total = kind + color + torch.stack(losses).sum()
+    total = total + 4 * counts + 2 * colors + relation + marks
+    right = torch.stack(
+        [part.argmax(1) == labels.choices[:, i] for i, part in enumerate(read.choices)]
+    )
     return {
-        "loss": torch.stack(losses).mean(),
+        "loss": total,
+        "kind": kind,
+        "kind_right": right[SINGLE.index("kind")].float().mean(),
         "accuracy": right.float().mean(),
         "all_right": right.all(0).float().mean(),
+        "relation": relation,
+        "names": marks,
     }
+
+
+# --- the teacher ----------------------------------------------------------------------------------
+
+
+class _Teacher:
+    """Token states of the encoder that a transformer was trained on, word by word."""
+
+    def __init__(self, source: str) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(text_folder(source, "tokenizer"))
+        self.encoder: Any = T5EncoderModel.from_pretrained(
+            text_folder(source, "text_encoder"), dtype=torch.float32
+        )
+        self.encoder.requires_grad_(False).eval()
+        self.width: int = self.encoder.config.d_model
+
+    def places(self, texts: list[str], tokens: Any) -> _Taught:
+        """Which of the teacher's states each of the learner's tokens is to give.
+
+        A word's pieces have the teacher's last piece of that word, and the end of the sentence has
+        its end.
+
+        Args:
+            texts: captions.
+            tokens: the learner's.
+        """
+        theirs = self.tokenizer(
+            texts, padding=True, return_tensors="pt", return_offsets_mapping=True
+        )
+        places = torch.full(tokens["input_ids"].shape, -1)
+        for row, text in enumerate(texts):
+            ends = _piece_of_character(theirs["offset_mapping"][row].tolist(), len(text))
+            last = int(theirs.attention_mask[row].sum()) - 1
+            for place, word in enumerate(tokens.word_ids(row)):
+                if word is not None:
+                    end = tokens.word_to_chars(row, word).end
+                    places[row, place] = ends[end - 1]
+                elif tokens["attention_mask"][row, place]:
+                    places[row, place] = last
+        return _Taught(theirs.input_ids, theirs.attention_mask, places)
+
+    @torch.no_grad()
+    def states(self, taught: _Taught) -> Float[Tensor, "n d"]:
+        """The state for each of the learner's tokens that has one, one row after the other."""
+        states = self.encoder(taught.ids, attention_mask=taught.mask).last_hidden_state
+        rows = torch.arange(len(states))[:, None]
+        return states[rows, taught.places.clamp(min=0)][taught.places >= 0]
+
+    def error(self, taught: _Taught, learned: Float[Tensor, "b l d"]) -> Tensor:
+        """Mean square of what is missed over the states' variance: 0 for a perfect copy, 1 for
+        their mean."""
+        wanted = self.states(taught).to(learned.device)
+        missed = (learned.float()[(taught.places >= 0).to(learned.device)] - wanted).square().mean()
+        return missed / wanted.var(dim=0).mean()
+
+
+def _piece_of_character(offsets: list[list[int]], length: int) -> list[int]:
+    """Number of the piece that each character belongs to, -1 for none."""
+    pieces = [-1] * length
+    for piece, (start, end) in enumerate(offsets):
+        for place in range(start, min(end, length)):
+            pieces[place] = piece
+    return pieces

@@ -1,13 +1,16 @@
 """What can be said about a procedural world: captions in many wordings, and what each of them says.
 
-All captions are lower case, 6 to 40 words. Everything is said in at least three ways. Colours that
-the light of the hour would hide are never named (`grammar.HIDDEN_COLORS`). Motion words are the
-camera's own left, right, up and down (`motions`).
+All captions are lower case, 6 to 40 words; those that say everything may be longer. Everything is
+said in at least three ways. Colours that the light of the hour would hide are not named unless
+somebody asked for them (`grammar.HIDDEN_COLORS`). Motion words are the camera's own left, right, up
+and down (`motions`).
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +23,9 @@ from videorfsplat.data.worlds.grammar import (
     SIZES,
     TIMES,
     WEATHERS,
+    SecondaryObject,
     World,
+    sample_world,
 )
 from videorfsplat.data.worlds.motions import MOTIONS
 from videorfsplat.data.worlds.objects import KINDS, PALETTE, SECONDARY_KINDS
@@ -427,6 +432,52 @@ def template_caption(world: World) -> str:
     return _filled(TEMPLATES[0], slots)
 
 
+def full_caption(
+    world: World,
+    rng: np.random.Generator | None = None,
+    *,
+    stated: Iterable[str] = (),
+    with_motion: bool = True,
+) -> tuple[str, Mentions]:
+    """A caption that says everything that the world has, and what that is.
+
+    Args:
+        world: to be described.
+        rng: of the wording; `None` takes the first wording of each list.
+        stated: attributes whose colours are named even where the light hides them.
+        with_motion: `False` says nothing of the camera.
+    """
+    speaker = _Speaker(world, rng, frozenset(stated))
+    slots = {
+        "main": speaker.main(with_size=True, with_color=True, with_accent=True),
+        "verb": speaker.verb(),
+        "ground": speaker.ground(with_color=True),
+        "time": speaker.time(),
+        "weather": speaker.weather(),
+        "secondary": speaker.beside(speaker.things(with_color=True)),
+        "background": speaker.background(),
+        "motion": speaker.motion() if with_motion else "",
+    }
+    usable = [t for t in TEMPLATES if "{secondary}" in t and _fits(t, slots)]
+    return _filled(speaker.pick(tuple(usable)), slots), speaker.mentions
+
+
+def write_captions(path: Path, first_seed: int, num_worlds: int, per_world: int) -> None:
+    """Write captions with what they state, `per_world` for each seed, as JSON lines.
+
+    A `.txt` file gets the captions alone, one a line, as `generate` and `train few-step` take them.
+    """
+    unfinished, is_text = path.with_suffix(".partial"), path.suffix == ".txt"
+    with unfinished.open("w") as file:
+        for seed in range(first_seed, first_seed + num_worlds):
+            world = sample_world(seed)
+            rng = np.random.default_rng((seed, 3))
+            for _ in range(per_world):
+                caption, mentions = caption_mentions(world, rng)
+                file.write((caption if is_text else json.dumps([caption, mentions])) + "\n")
+    unfinished.replace(path)
+
+
 def caption_words(text: str) -> list[str]:
     """The words of a caption: lower case, without punctuation; hyphens stay."""
     return re.findall(r"[a-z]+(?:-[a-z]+)*", text.lower())
@@ -510,6 +561,8 @@ class _Speaker:
 
     world: World
     rng: np.random.Generator | None
+    always_named: frozenset[str] = frozenset()
+    """Attributes whose colours are named even where the light hides them."""
     mentions: Mentions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -520,14 +573,15 @@ class _Speaker:
     def main(self, *, with_size: bool, with_color: bool, with_accent: bool) -> str:
         """The main object with article, as in "a small white house with a red roof"."""
         world = self.world
-        noun = self._pick(KIND_WORDS[world.kind])
+        noun = self.pick(KIND_WORDS[world.kind])
         self.mentions["kind"] = world.kind
         words = []
         if with_size:
-            words.append(self._pick(SIZE_WORDS[world.size]))
+            words.append(self.pick(SIZE_WORDS[world.size]))
             self.mentions["size"] = world.size
         color = self._color(world.main_color, "main_color") if with_color else ""
-        accent = self._color(world.accent_color, "accent_color") if with_accent else ""
+        has_accent = with_accent and world.kind in ACCENT_PARTS
+        accent = self._color(world.accent_color, "accent_color") if has_accent else ""
         has_tail = " with " in noun
         if accent and world.kind in ROOFED and not has_tail and self._chance(0.3):
             words.append(f"{accent}-{ROOFED[world.kind]}")
@@ -539,38 +593,38 @@ class _Speaker:
         return text
 
     def _accent_phrase(self, accent: str) -> str:
-        part = self._pick(ACCENT_PARTS[self.world.kind])
+        part = self.pick(ACCENT_PARTS[self.world.kind])
         is_plural = part.endswith("s") or " and " in part
         return f"{accent} {part}" if is_plural else _with_article(f"{accent} {part}")
 
     def _color(self, color: str, attribute: str) -> str:
         """A word for `color`, or nothing when the light hides it."""
-        if not color or color in HIDDEN_COLORS[self.world.time]:
+        if not color or self._hides(color, attribute):
             return ""
         self.mentions[attribute] = color
-        return self._pick(COLOR_WORDS[color])
+        return self.pick(COLOR_WORDS[color])
 
     def verb(self) -> str:
         """What the main object does."""
-        return self._pick(VERBS.get(self.world.kind, USUAL_VERBS))
+        return self.pick(VERBS.get(self.world.kind, USUAL_VERBS))
 
-    def ground(self) -> str:
-        """Where it stands."""
+    def ground(self, *, with_color: bool = False) -> str:
+        """Where it stands; flowers have their colour named always or now and then."""
         world = self.world
         self.mentions["ground"] = world.ground
         if (
-            world.ground_color
-            and world.ground_color not in HIDDEN_COLORS[world.time]
-            and self._chance(0.6)
+            world.ground == "flower field"
+            and not self._hides(world.ground_color, "ground_color")
+            and (with_color or self._chance(0.6))
         ):
             color = self._color(world.ground_color, "ground_color")
-            return self._raised(self._pick(COLORED_FLOWERS).format(color=color))
+            return self._raised(self.pick(COLORED_FLOWERS).format(color=color))
         if world.kind == "sailboat" and world.ground == "lake":
-            return self._pick(BOAT_GROUND_WORDS)
+            return self.pick(BOAT_GROUND_WORDS)
         shown = (
             w for w in GROUND_WORDS[world.ground] if not HIDDEN_COLORS[world.time] & {*w.split()}
         )
-        return self._raised(self._pick(tuple(shown)))
+        return self._raised(self.pick(tuple(shown)))
 
     def _raised(self, place: str) -> str:
         """A balloon is over what others are on or in."""
@@ -580,7 +634,7 @@ class _Speaker:
     def time(self) -> str:
         """The time of day."""
         self.mentions["time"] = self.world.time
-        return self._pick(TIME_WORDS[self.world.time])
+        return self.pick(TIME_WORDS[self.world.time])
 
     def weather(self) -> str:
         """The weather; a sky full of stars says night as well."""
@@ -588,26 +642,26 @@ class _Speaker:
         self.mentions["weather"] = world.weather
         if world.weather == "clear" and world.time == "night" and self._chance(0.6):
             self.mentions["time"] = "night"
-            return self._pick(NIGHT_CLEAR_WORDS)
+            return self.pick(NIGHT_CLEAR_WORDS)
         if world.weather == "foggy" and world.time != "day":
-            return self._pick(FOGGY_WORDS_WITHOUT_HOUR)
-        return self._pick(WEATHER_WORDS[world.weather])
+            return self.pick(FOGGY_WORDS_WITHOUT_HOUR)
+        return self.pick(WEATHER_WORDS[world.weather])
 
     def background(self) -> str:
         """What stands on the horizon."""
         if self.world.background == "none":
             return ""
         self.mentions["background"] = self.world.background
-        return self._pick(BACKGROUND_WORDS[self.world.background])
+        return self.pick(BACKGROUND_WORDS[self.world.background])
 
     def motion(self) -> str:
         """How the camera moves."""
         self.mentions["motion"] = self.world.motion
-        return self._pick(MOTION_WORDS[self.world.motion])
+        return self.pick(MOTION_WORDS[self.world.motion])
 
     def beside(self, things: str) -> str:
         """How `things` stand to the main object, as in "with two pine trees beside it"."""
-        return self._pick(BESIDE).format(things=things) if things else ""
+        return self.pick(BESIDE).format(things=things) if things else ""
 
     def things(self, *, with_color: bool) -> str:
         """The objects at the sides, as in "two pine trees"."""
@@ -616,31 +670,40 @@ class _Speaker:
             return ""
         self.mentions["secondary"] = [secondary.kind for secondary in secondaries]
         said: list[str] = []
-        if len(secondaries) == 2 and secondaries[0].kind == secondaries[1].kind:
+        if len(secondaries) == 2 and _are_alike(*secondaries):
             color = self._secondary_color(0) if with_color else ""
-            plural = self._pick(SECONDARY_WORDS[secondaries[0].kind])[1]
+            plural = self.pick(SECONDARY_WORDS[secondaries[0].kind])[1]
             said.append(" ".join(word for word in ("two", color, plural) if word))
         else:
             for index, secondary in enumerate(secondaries):
                 color = self._secondary_color(index) if with_color else ""
-                singular = self._pick(SECONDARY_WORDS[secondary.kind])[0]
+                singular = self.pick(SECONDARY_WORDS[secondary.kind])[0]
                 said.append(_with_article(f"{color} {singular}".strip()))
         return " and ".join(said)
 
     def _secondary_color(self, index: int) -> str:
         color = self.world.secondaries[index].color
-        if color in HIDDEN_COLORS[self.world.time]:
+        if self._hides(color, "secondary_color"):
             return ""
         colors = self.mentions["secondary_color"]
         assert isinstance(colors, list)
         colors.append(color)
-        return self._pick(COLOR_WORDS[color])
+        return self.pick(COLOR_WORDS[color])
+
+    def _hides(self, color: str, attribute: str) -> bool:
+        """Whether the light makes the colour hard to tell and nobody asked for its name."""
+        is_hidden = color in HIDDEN_COLORS[self.world.time]
+        return is_hidden and attribute not in self.always_named
 
     def _chance(self, share: float) -> bool:
         return self.rng is not None and bool(self.rng.random() < share)
 
-    def _pick(self, values: tuple[Choice, ...]) -> Choice:
+    def pick(self, values: tuple[Choice, ...]) -> Choice:
         return values[0] if self.rng is None else values[int(self.rng.integers(len(values)))]
+
+
+def _are_alike(one: SecondaryObject, other: SecondaryObject) -> bool:
+    return (one.kind, one.color) == (other.kind, other.color)
 
 
 def _said_strings() -> Iterable[str]:

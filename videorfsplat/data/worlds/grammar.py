@@ -28,6 +28,8 @@ GROUNDS: tuple[str, ...] = (
 )
 FLOWER_COLORS: tuple[str, ...] = ("red", "yellow", "purple", "white", "pink")
 TIMES: tuple[str, ...] = ("day", "sunset", "night", "dawn")
+TIME_CHOICES: tuple[str, ...] = ("day", "day", "sunset", "night", "dawn")
+"""What a world's time is drawn from."""
 WEATHERS: tuple[str, ...] = ("clear", "cloudy", "overcast", "foggy")
 BACKGROUNDS: tuple[str, ...] = ("none", "hills", "mountains")
 SIZES: tuple[str, ...] = ("small", "medium", "large")
@@ -109,14 +111,14 @@ def sample_world(seed: int) -> World:
     rng = np.random.default_rng(seed)
     kind_name = _pick(rng, tuple(KINDS))
     kind = KINDS[kind_name]
-    time = _pick(rng, ("day", "day", "sunset", "night", "dawn"))
+    time = _pick(rng, TIME_CHOICES)
     ground = _pick(rng, kind.grounds or GROUNDS)
     main_color = _pick_color(rng, kind.main_colors, time)
     accents = tuple(color for color in kind.accent_colors if color != main_color)
     accent_color = _pick_color(rng, accents, time) if accents else ""
     size = _pick(rng, SIZES)
     yaw = rng.uniform(*kind.yaw_range)
-    path = _sample_path(rng, main_shape(kind_name), yaw, size)
+    path = sample_path(rng, main_shape(kind_name), yaw, size)
     return World(
         seed=seed,
         kind=kind_name,
@@ -124,7 +126,7 @@ def sample_world(seed: int) -> World:
         accent_color=accent_color,
         size=size,
         yaw=yaw,
-        secondaries=_sample_secondaries(rng, kind_name, ground, path),
+        secondaries=sample_secondaries(rng, kind_name, ground, path),
         ground=ground,
         ground_color=_pick(rng, FLOWER_COLORS) if ground == "flower field" else "",
         time=time,
@@ -165,8 +167,11 @@ def secondary_shape(kind: str) -> Shape:
     return objects.build_shape(SECONDARY_KINDS[kind].build)
 
 
-def _sample_path(rng: np.random.Generator, shape: Shape, yaw: float, size: str) -> CameraPath:
-    motion = _pick(rng, MOTIONS)
+def sample_path(
+    rng: np.random.Generator, shape: Shape, yaw: float, size: str, motion: str | None = None
+) -> CameraPath:
+    """A camera path about an object that is turned by `yaw` degrees; `None` draws the motion."""
+    motion = motion or _pick(rng, MOTIONS)
     fov = rng.uniform(42.0, 58.0)
     share = rng.uniform(*IMAGE_SHARE[size])
     if motion.startswith(("truck", "pan")):
@@ -202,7 +207,7 @@ def _half_width_seen(shape: Shape, yaw: float) -> float:
 # --- secondary objects ----------------------------------------------------------------------------
 
 
-def _sample_secondaries(
+def sample_secondaries(
     rng: np.random.Generator, main_kind: str, ground: str, path: CameraPath
 ) -> tuple[SecondaryObject, ...]:
     """None, one, two alike or two different ones, where they hide nothing from any view."""
@@ -216,13 +221,13 @@ def _sample_secondaries(
         kinds[1] = kinds[0]
     placed: list[SecondaryObject] = []
     for kind in kinds:
-        candidate = _place(rng, kind, main_kind, ground, path, placed)
+        candidate = place_secondary(rng, kind, main_kind, ground, path, placed)
         if candidate is not None:
             placed.append(candidate)
     return tuple(placed)
 
 
-def _place(
+def place_secondary(
     rng: np.random.Generator,
     kind: str,
     main_kind: str,

@@ -1,0 +1,108 @@
+"""Reads from a text encoder's token states what a sentence states of a scene."""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.utils import BaseOutput
+from jaxtyping import Float
+from torch import Tensor, nn
+
+RELATIONS: tuple[str, ...] = ("named", "near", "none", "foreign")
+"""How a sentence speaks of its main object: it means one of the kinds, or something that no world
+has and that a kind stands in for; it names no object; it is not English."""
+
+
+@dataclass
+class PromptReaderOutput(BaseOutput):
+    """Logits of everything that can be read.
+
+    Args:
+        choices (`list` of `torch.Tensor` of shape `(batch_size, values + 1)`):
+            One entry for each single-valued attribute, by name in alphabetical order; the last
+            class is "not stated".
+        counts (`torch.Tensor` of shape `(batch_size, secondary kinds, max_count + 1)`):
+            How many of each secondary object.
+        colors (`torch.Tensor` of shape `(batch_size, colors)`):
+            Whether a secondary object of each colour is stated; independent logits.
+        relation (`torch.Tensor` of shape `(batch_size, 4)`): One of `RELATIONS`.
+        names (`torch.Tensor` of shape `(batch_size, length)`):
+            Whether a token belongs to the name of the main object; independent logits.
+    """
+
+    choices: list[torch.Tensor]
+    counts: torch.Tensor
+    colors: torch.Tensor
+    relation: torch.Tensor
+    names: torch.Tensor
+
+
+class PromptReader(ModelMixin, ConfigMixin):
+    r"""
+    One learned query an attribute attends over the token states, as the transformer will, and a
+    linear head each tells what was found.
+
+    Parameters:
+        attributes (`dict` of lists of `str`): Values of each single-valued attribute.
+        secondary (`list` of `str`): Kinds of secondary objects.
+        secondary_colors (`list` of `str`): Their colours.
+        text_embed_dim (`int`): Width of the token states.
+        num_attention_heads (`int`): Heads of the attention of the queries.
+        max_count (`int`): Most secondary objects of one kind that are told apart.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        attributes: dict[str, list[str]],
+        secondary: list[str],
+        secondary_colors: list[str],
+        text_embed_dim: int = 384,
+        num_attention_heads: int = 12,
+        max_count: int = 2,
+    ) -> None:
+        super().__init__()
+        # In this order, for configurations are stored with sorted keys.
+        self.attribute_names = sorted(attributes)
+        choices = [len(attributes[name]) + 1 for name in self.attribute_names]
+        sizes = [*choices, *[max_count + 1] * len(secondary), len(secondary_colors), len(RELATIONS)]
+        self.num_choices, self.num_counts = len(choices), len(secondary)
+        self.queries = nn.Parameter(torch.randn(len(sizes), text_embed_dim) * 0.5)
+        self.attention = nn.MultiheadAttention(
+            text_embed_dim, num_attention_heads, batch_first=True
+        )
+        self.norm = nn.LayerNorm(text_embed_dim)
+        self.heads = nn.ModuleList(nn.Linear(text_embed_dim, size) for size in sizes)
+        self.name_head = nn.Linear(text_embed_dim, 1)
+
+    def forward(
+        self,
+        encoder_hidden_states: Float[Tensor, "b l d"],
+        encoder_attention_mask: Tensor,
+    ) -> PromptReaderOutput:
+        r"""
+        Args:
+            encoder_hidden_states (`torch.Tensor` of shape `(batch_size, length, text_embed_dim)`):
+                Token states of the text encoder.
+            encoder_attention_mask (`torch.Tensor` of shape `(batch_size, length)`):
+                Which tokens count; at least one of each row.
+        """
+        queries = self.queries.expand(len(encoder_hidden_states), -1, -1)
+        read, _ = self.attention(
+            queries,
+            encoder_hidden_states,
+            encoder_hidden_states,
+            key_padding_mask=encoder_attention_mask == 0,
+            need_weights=False,
+        )
+        read = self.norm(read)
+        found = [head(read[:, index]) for index, head in enumerate(self.heads)]
+        first, last = self.num_choices, self.num_choices + self.num_counts
+        return PromptReaderOutput(
+            choices=found[:first],
+            counts=torch.stack(found[first:last], dim=1),
+            colors=found[last],
+            relation=found[last + 1],
+            names=self.name_head(encoder_hidden_states)[..., 0],
+        )
