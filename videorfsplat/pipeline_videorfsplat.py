@@ -289,7 +289,13 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         reading = self.read_prompt(prompt)
         if reading is None:
             return None
-        return complete_reading(reading, seed, choices, with_motion=with_motion)
+        return complete_reading(
+            reading,
+            seed,
+            choices,
+            filled=self.prompt_reader.config.filled,
+            with_motion=with_motion,
+        )
 
     def check_inputs(
         self,

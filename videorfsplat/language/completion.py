@@ -1,9 +1,14 @@
 """Completes a prompt: what it leaves open is drawn from the grammar of the worlds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from videorfsplat.data.worlds.captions import ACCENT_PARTS, UNMENTIONED, full_caption
+from videorfsplat.data.worlds.captions import (
+    ACCENT_PARTS,
+    ATTRIBUTE_VALUES,
+    UNMENTIONED,
+    full_caption,
+)
 from videorfsplat.data.worlds.conditional import draw_world
 from videorfsplat.language.choices import MOST_SECONDARY, Choices, Value
 from videorfsplat.language.reading import Reading
@@ -25,7 +30,12 @@ class Completion:
 
 
 def complete_reading(
-    reading: Reading, seed: int, choices: Choices | None = None, *, with_motion: bool = True
+    reading: Reading,
+    seed: int,
+    choices: Choices | None = None,
+    *,
+    filled: Iterable[str] | None = None,
+    with_motion: bool = True,
 ) -> Completion:
     """The caption of a world that has what a prompt states.
 
@@ -36,6 +46,8 @@ def complete_reading(
         reading: of the prompt.
         seed: of everything that is not stated.
         choices: what shall be otherwise than it was read.
+        filled: attributes that the seed fills in, beside the kind; all of them if absent. The
+            caption says nothing of the others, and the model is free.
         with_motion: `False` says nothing of the camera, for cameras that are given.
 
     Raises:
@@ -50,15 +62,17 @@ def complete_reading(
     notes = list(reading.notes) if "kind" not in (choices or {}) else []
     notes += _drop_impossible(stated)
     world = draw_world(seed, stated)
+    said = {*stated, *(ATTRIBUTE_VALUES if filled is None else filled)}
     if not with_motion:
         stated.pop("motion", None)
-    caption, said = full_caption(world, stated=stated, with_motion=with_motion)
-    filled = {
+        said.discard("motion")
+    caption, mentions = full_caption(world, stated=stated, said=said)
+    added = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in said.items()
+        for name, value in mentions.items()
         if name not in stated and value and value != UNMENTIONED
     }
-    return Completion(reading.prompt, caption, stated, filled, tuple(notes))
+    return Completion(reading.prompt, caption, stated, added, tuple(notes))
 
 
 def _drop_impossible(stated: dict[str, Value]) -> list[str]:

@@ -50,6 +50,9 @@ class PromptReader(ModelMixin, ConfigMixin):
         text_embed_dim (`int`): Width of the token states.
         num_attention_heads (`int`): Heads of the attention of the queries.
         max_count (`int`): Most secondary objects of one kind that are told apart.
+        filled (`list` of `str`, *optional*):
+            Attributes that a completion fills in where a prompt leaves them open; all if absent.
+            What the transformer's training captions rarely said together is better left to it.
     """
 
     @register_to_config
@@ -61,6 +64,7 @@ class PromptReader(ModelMixin, ConfigMixin):
         text_embed_dim: int = 384,
         num_attention_heads: int = 12,
         max_count: int = 2,
+        filled: list[str] | None = None,
     ) -> None:
         super().__init__()
         # In this order, for configurations are stored with sorted keys.

@@ -70,6 +70,7 @@ def assemble_pipeline(
     share(output)
     for path in output.glob("*/config.json"):
         _drop_origin(path)
+    share(output)
     return output
 
 
@@ -84,20 +85,23 @@ def _drop_origin(path: Path) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def add_prompt_reader(model: Path, text: Path, output: Path) -> Path:
+def add_prompt_reader(
+    model: Path, text: Path, output: Path, filled: list[str] | None = None
+) -> Path:
     """Save a model with a reader of prompts, which has a text encoder of its own.
 
     Args:
         model: folder of a pipeline.
         text: what `train text-encoder` exported: `tokenizer`, `text_encoder`, `prompt_reader`.
         output: folder to write.
+        filled: as `PromptReader` takes it.
 
     Raises:
         OSError: if a part is missing, or `output` is there already.
     """
     shutil.copytree(model, output)
     parts = {"tokenizer": "reader_tokenizer", "text_encoder": "reader_encoder"}
-    _save_text(text, output, parts | {"prompt_reader": "prompt_reader"})
+    _save_text(text, output, parts | {"prompt_reader": "prompt_reader"}, filled)
     return output
 
 
@@ -131,7 +135,9 @@ def exchange_text_encoder(model: Path, text: Path, output: Path) -> Path:
     return output
 
 
-def _save_text(text: Path, output: Path, names: dict[str, str]) -> None:
+def _save_text(
+    text: Path, output: Path, names: dict[str, str], filled: list[str] | None = None
+) -> None:
     """Put what `train text-encoder` exported into a pipeline's folder, under these names."""
     for name in names.values():
         shutil.rmtree(output / name, ignore_errors=True)
@@ -140,6 +146,7 @@ def _save_text(text: Path, output: Path, names: dict[str, str]) -> None:
     reader = PromptReader.from_pretrained(text / "prompt_reader")
     tokenizer.save_pretrained(output / names["tokenizer"])
     encoder.save_pretrained(output / names["text_encoder"])
+    reader.register_to_config(filled=filled)
     reader.half().save_pretrained(output / names["prompt_reader"])
     index = read_json_object(output / "model_index.json")
     index[names["tokenizer"]] = ["transformers", type(tokenizer).__name__]
@@ -149,3 +156,4 @@ def _save_text(text: Path, output: Path, names: dict[str, str]) -> None:
     write_file(output / "model_index.json", f"{text_of_index}\n".encode())
     for path in output.glob("*/config.json"):
         _drop_origin(path)
+    share(output)

@@ -8,7 +8,7 @@ and down (`motions`).
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -437,7 +437,7 @@ def full_caption(
     rng: np.random.Generator | None = None,
     *,
     stated: Iterable[str] = (),
-    with_motion: bool = True,
+    said: Iterable[str] = ATTRIBUTE_VALUES,
 ) -> tuple[str, Mentions]:
     """A caption that says everything that the world has, and what that is.
 
@@ -445,18 +445,29 @@ def full_caption(
         world: to be described.
         rng: of the wording; `None` takes the first wording of each list.
         stated: attributes whose colours are named even where the light hides them.
-        with_motion: `False` says nothing of the camera.
+        said: attributes that are spoken of at all, beside the kind.
     """
-    speaker = _Speaker(world, rng, frozenset(stated))
+    speaker, said = _Speaker(world, rng, frozenset(stated)), frozenset(said)
+
+    def when(attribute: str, phrase: Callable[[], str]) -> str:
+        return phrase() if attribute in said else ""
+
     slots = {
-        "main": speaker.main(with_size=True, with_color=True, with_accent=True),
+        "main": speaker.main(
+            with_size="size" in said,
+            with_color="main_color" in said,
+            with_accent="accent_color" in said,
+        ),
         "verb": speaker.verb(),
-        "ground": speaker.ground(with_color=True),
-        "time": speaker.time(),
-        "weather": speaker.weather(),
-        "secondary": speaker.beside(speaker.things(with_color=True)),
-        "background": speaker.background(),
-        "motion": speaker.motion() if with_motion else "",
+        "ground": when("ground", lambda: speaker.ground(with_color="ground_color" in said)),
+        "time": when("time", speaker.time),
+        "weather": when("weather", speaker.weather),
+        "secondary": when(
+            "secondary",
+            lambda: speaker.beside(speaker.things(with_color="secondary_color" in said)),
+        ),
+        "background": when("background", speaker.background),
+        "motion": when("motion", speaker.motion),
     }
     usable = [t for t in TEMPLATES if "{secondary}" in t and _fits(t, slots)]
     return _filled(speaker.pick(tuple(usable)), slots), speaker.mentions
