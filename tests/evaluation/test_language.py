@@ -78,7 +78,8 @@ def test_no_sentence_is_there_twice():
         for half in language.HALVES
         for s in language.read_sentences(half)
     ]
-    assert len(texts) - len({*texts}) == 0
+    repeated = len(texts) - len({*texts})
+    assert repeated == 0
 
 
 def test_nothing_that_is_learned_has_a_word_of_theirs_for_the_main_object():
