@@ -267,9 +267,12 @@ def test_each_token_has_the_teacher_s_state_of_its_word(bert, teacher, tmp_path)
     texts = ["a red windmill by the lake", "two trees"]
     tokens = tokenizer(texts, padding=True, return_tensors="pt", return_offsets_mapping=True)
     source = _Teacher(str(teacher))
-    states, known = source.states(texts, tokens)
-    assert states.shape == (*tokens["input_ids"].shape, TEXT_WIDTH)
-    assert torch.equal(known, tokens["attention_mask"].float())
+    taught = source.places(texts, tokens)
+    # Everything but padding has a state.
+    assert torch.equal(taught.places >= 0, tokens["attention_mask"] > 0)
+    states = source.states(taught)
+    assert states.shape == (int(tokens["attention_mask"].sum()), TEXT_WIDTH)
+    found = iter(states)
     for row, text in enumerate(texts):
         theirs = source.tokenizer(text, return_tensors="pt", return_offsets_mapping=True)
         with torch.no_grad():
@@ -278,12 +281,12 @@ def test_each_token_has_the_teacher_s_state_of_its_word(bert, teacher, tmp_path)
         words = text.split()
         places = [sum(len(w) + 1 for w in words[: i + 1]) - 1 for i in range(len(words))]
         for place, word in enumerate(tokens.word_ids(row)):
-            if not known[row, place]:
+            if not tokens["attention_mask"][row, place]:
                 continue
             # The end of the sentence has the state of the teacher's end.
             piece = len(wanted) - 1 if word is None else ends.index(places[word])
             # Other padding, another order of sums.
-            torch.testing.assert_close(states[row, place], wanted[piece], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(next(found), wanted[piece], atol=1e-5, rtol=1e-4)
 
 
 def test_a_perfect_copy_has_no_error_and_the_mean_has_one(bert, teacher):
@@ -293,9 +296,12 @@ def test_a_perfect_copy_has_no_error_and_the_mean_has_one(bert, teacher):
     texts = ["a red windmill by the lake", "two trees"]
     tokens = tokenizer(texts, padding=True, return_tensors="pt", return_offsets_mapping=True)
     source = _Teacher(str(teacher))
-    states, known = source.states(texts, tokens)
-    assert source.error(tokens, texts, states) == 0
-    mean = states[known > 0].mean(0).expand_as(states)
+    taught = source.places(texts, tokens)
+    states = source.states(taught)
+    learned = torch.zeros(*taught.places.shape, TEXT_WIDTH)
+    learned[taught.places >= 0] = states
+    assert source.error(taught, learned) == 0
+    mean = states.mean(0).expand_as(learned)
     # The variance of a sample of n has n - 1 below.
-    count = int(known.sum())
-    assert float(source.error(tokens, texts, mean)) == pytest.approx(1 - 1 / count, rel=1e-4)
+    wanted = 1 - 1 / len(states)
+    assert float(source.error(taught, mean)) == pytest.approx(wanted, rel=1e-4)
