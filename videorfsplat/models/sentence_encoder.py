@@ -11,7 +11,6 @@ from torch import nn
 from transformers import BertModel, DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
 _CONTINUES = "##"
-_LONGEST_WORD = 10_000
 
 
 def trim_sentence_encoder(
@@ -21,7 +20,8 @@ def trim_sentence_encoder(
 
     Pieces that `texts` need are kept, all ASCII letters and digits, and then the most frequent
     words of English, in the order of the old vocabulary. Anything written in ASCII still has
-    pieces. A sentence ends with `[SEP]` and has no `[CLS]`: every token stands for something said.
+    pieces, but for words of more than 100 characters. A sentence ends with `[SEP]` and has no
+    `[CLS]`: every token stands for something said.
 
     Args:
         folder: with `config.json`, `model.safetensors` and `tokenizer.json`.
@@ -43,8 +43,6 @@ def trim_sentence_encoder(
     kept = _kept_pieces(old, whole_tokenizer, [*texts, *whole], size - len(added))
     vocabulary = {piece: place for place, piece in enumerate([*kept, *added])}
     described["model"]["vocab"] = vocabulary
-    # BERT gives up on words of more than 100 characters.
-    described["model"]["max_input_chars_per_word"] = _LONGEST_WORD
     described["added_tokens"] = [
         {**token, "id": vocabulary[token["content"]]}
         for token in described["added_tokens"]
