@@ -13,6 +13,7 @@ from videorfsplat.evaluation.image_quality import psnr
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
 from videorfsplat.evaluation.settings import MINI_PROBE
+from videorfsplat.evaluation.suites.language import read_sentences
 from videorfsplat.formats.ply import load_ply
 from videorfsplat.generation.checkpoint import MINI_CHECKPOINT, few_step_sampling
 from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
@@ -87,9 +88,50 @@ def test_few_steps_draw_what_is_stated():
     assert share > share_drawn(model) + 0.05
 
 
+@torch.no_grad()
+def test_ordinary_english_is_read_and_kept():
+    """Of the sentences that may be looked at, kinds right: 100, 88 and 83 %; other values: 90 %."""
+    pipeline = load_pipeline("mini", "cpu")
+    sentences = read_sentences("seen")
+    kinds, others, lost = {}, [], []
+    for seed, sentence in enumerate(sentences):
+        values = pipeline.read_prompt(sentence["prompt"]).values
+        stated = dict(sentence["states"])
+        kinds.setdefault(sentence["group"], []).append(values.get("kind") == stated.pop("kind"))
+        for name, value in stated.items():
+            found = values.get(name, ())
+            others.append({*value} == {*found} if isinstance(value, list) else value == found)
+        completion = pipeline.complete_prompt(sentence["prompt"], seed)
+        again = pipeline.read_prompt(completion.caption).values
+        for name, value in completion.stated.items():
+            is_list = isinstance(value, tuple)
+            kept = {*value} <= {*again.get(name, ())} if is_list else value == again.get(name)
+            lost += [] if kept else [(completion.caption, name, value)]
+    assert np.mean(kinds["known"]) > 0.97
+    assert np.mean(kinds["new"]) > 0.8
+    assert np.mean(kinds["description"]) > 0.78
+    assert np.mean(others) > 0.87
+    # What was read of a prompt is read of its completion too, but for one value in a hundred.
+    assert len(lost) <= 5, lost
+
+
+def test_what_cannot_be_drawn_is_said():
+    pipeline = load_pipeline("mini", "cpu")
+    assert "No cow in this model; nearest: horse." in pipeline.read_prompt("a brown cow").notes
+    (note,) = pipeline.read_prompt("ein rotes Haus am See bei Sonnenuntergang").notes
+    assert "English" in note
+    (note,) = pipeline.read_prompt("湖のそばの家").notes
+    assert "English" in note
+    assert pipeline.read_prompt("a red house, cinematic, 8k").values == {
+        "kind": "house",
+        "main_color": "red",
+    }
+
+
 def test_the_checkpoint_stays_small():
     sizes = [path.stat().st_size for path in MINI_CHECKPOINT.rglob("*") if path.is_file()]
-    assert sum(sizes) < 80e6
+    # A wheel of PyPI may have 100 MiB, and the rest of the package takes two.
+    assert sum(sizes) < 105e6
 
 
 def as_views(frames: np.ndarray) -> torch.Tensor:

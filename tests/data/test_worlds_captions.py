@@ -344,7 +344,7 @@ def test_a_full_caption_without_the_camera_says_nothing_of_it():
     for seed in range(60):
         world = sample_world(seed)
         for rng in (None, np.random.default_rng(seed)):
-            text, mentions = full_caption(world, rng, with_motion=False)
+            text, mentions = full_caption(world, rng, said={*ATTRIBUTE_VALUES} - {"motion"})
             assert mentions["motion"] == UNMENTIONED
             phrases = [p for wordings in captions.MOTION_WORDS.values() for p in wordings]
             assert not any(re.search(rf"\b{phrase}\b", text) for phrase in phrases), text

@@ -33,7 +33,7 @@ def fold_text_projection(
             f"or more, a multiple of {_POOL_HEADS}, got {tuple(projection.shape)}"
         )
     config: dict[str, Any] = {**transformer.config, "text_embed_dim": new}
-    folded = VideoRFSplatTransformer3DModel.from_config(config)
+    folded: Any = VideoRFSplatTransformer3DModel.from_config(config)
     folded.load_state_dict(fold_state(transformer.state_dict(), projection))
     return folded.to(transformer.dtype).eval()
 

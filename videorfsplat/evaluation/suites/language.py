@@ -32,20 +32,17 @@ def read_sentences(half: str) -> list[dict[str, Any]]:
 def evaluate(evaluation: Evaluation) -> SuiteResult:
     """What the reader reads and what the probe finds in renders, by half and group."""
     report: dict[str, Any] = {}
-    metrics: dict[str, float | None] = {}
     for half in HALVES:
         sentences = read_sentences(half)
         read = _read(evaluation, sentences)
         drawn = _drawn(evaluation, half, sentences)
-        report[half] = {group: _figures(sentences, read, drawn, group) for group in GROUPS} | {
-            "sentences": len(sentences)
-        }
-    for group in GROUPS:
-        figures = report["unseen"][group]
-        for name in ("read_kind", "drawn_kind"):
-            metrics[f"{name}_{group}"] = figures[name]["value"] if name in figures else None
-    others = [_others(s, r) for s, r in zip(sentences, read, strict=True)] if read else []
-    metrics["read_others"] = ratio_figure(others)["value"] if others else None
+        groups = {group: _figures(sentences, read, drawn, group) for group in GROUPS}
+        whole = _figures(sentences, read, drawn, None)
+        report[half] = {"sentences": len(sentences), "all": whole, **groups}
+    metrics: dict[str, float | None] = {}
+    for group, figures in report["unseen"].items():
+        if group != "sentences":
+            metrics |= {f"{name}_{group}": figure["value"] for name, figure in figures.items()}
     return SuiteResult(report, metrics)
 
 
@@ -60,8 +57,9 @@ def _drawn(
 ) -> list[dict[str, list[bool]]]:
     """Per sentence and attribute, what the probe sees of what is stated."""
     seed = evaluation.settings.seed
+    # How many things stand beside the main one is not said in every sentence.
     prompts = [
-        Prompt(index, sentence["prompt"], sentence["states"], noise_seed(seed, index))
+        Prompt(index, sentence["prompt"], _countless(sentence), noise_seed(seed, index))
         for index, sentence in enumerate(sentences)
     ]
     scenes = GeneratedScenes(evaluation, f"language-{half}", prompts, evaluation.settings.sampling)
@@ -72,9 +70,10 @@ def _figures(
     sentences: list[dict[str, Any]],
     read: list[dict[str, Any]] | None,
     drawn: list[dict[str, list[bool]]],
-    group: str,
+    group: str | None,
 ) -> dict[str, Figure]:
-    rows = [row for row, sentence in enumerate(sentences) if sentence["group"] == group]
+    """Shares of right values in a group, or in all; `read_…` are absent without a reader."""
+    rows = [row for row, sentence in enumerate(sentences) if group in (None, sentence["group"])]
     figures = {
         "drawn_kind": ratio_figure([_flags(drawn[row].get("kind", [])) for row in rows]),
         "drawn_others": ratio_figure(_drawn_others([drawn[row] for row in rows])),
@@ -96,6 +95,10 @@ def _is_read(sentence: dict[str, Any], values: dict[str, Any], name: str) -> boo
     if isinstance(stated, list):
         return {*stated} == {*(found or ())}
     return stated == found
+
+
+def _countless(sentence: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in sentence["states"].items() if name != "secondary"}
 
 
 def _drawn_others(scores: Sequence[dict[str, list[bool]]]) -> Terms:
