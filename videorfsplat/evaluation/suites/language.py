@@ -39,11 +39,19 @@ def evaluate(evaluation: Evaluation) -> SuiteResult:
         groups = {group: _figures(sentences, read, drawn, group) for group in GROUPS}
         whole = _figures(sentences, read, drawn, None)
         report[half] = {"sentences": len(sentences), "all": whole, **groups}
-    metrics: dict[str, float | None] = {}
-    for group, figures in report["unseen"].items():
-        if group != "sentences":
-            metrics |= {f"{name}_{group}": figure["value"] for name, figure in figures.items()}
+    unseen = report["unseen"]
+    metrics = {
+        f"{name}_kind_{group}": _value(unseen[group], f"{name}_kind")
+        for name in ("read", "drawn")
+        for group in GROUPS
+    }
+    metrics["read_others"] = _value(unseen["all"], "read_others")
     return SuiteResult(report, metrics)
+
+
+def _value(figures: dict[str, Figure], name: str) -> float | None:
+    """Of a figure; `None` if the model has no reader."""
+    return figures[name]["value"] if name in figures else None
 
 
 def _read(evaluation: Evaluation, sentences: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
