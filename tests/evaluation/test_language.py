@@ -122,7 +122,9 @@ def sentences(tmp_path, monkeypatch):
 def read_as(monkeypatch, evaluation, values) -> None:
     stated = {name: Stated(value, 1.0) for name, value in values.items()}
     reading = Reading("", stated, "named", "")
-    monkeypatch.setattr(evaluation.pipeline, "read_prompt", lambda prompt: reading, raising=False)
+    monkeypatch.setattr(evaluation.pipeline, "read_prompt", lambda prompt: reading)
+    # What is drawn is the prompt: this model has no reader of its own.
+    monkeypatch.setattr(evaluation.pipeline, "complete_prompt", lambda *_, **__: None)
 
 
 def test_the_suite_counts_what_is_read_and_drawn(evaluation, sentences, monkeypatch):
