@@ -9,7 +9,7 @@ import torch
 
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
-from videorfsplat.generation.camera_paths import load_camera_path
+from videorfsplat.generation.camera_paths import CameraPath, load_camera_path
 from videorfsplat.generation.record import (
     StageClock,
     library_versions,
@@ -18,10 +18,9 @@ from videorfsplat.generation.record import (
 )
 from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
-from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.rendering.rasterization import rasterize
+from videorfsplat.rendering.rasterization import DEPTH_RANGE, rasterize
 
 
 def stream_scene(
@@ -32,7 +31,8 @@ def stream_scene(
     Closing the iterator stops the run.
 
     The scene's record holds `settings`, `seed`, `seconds` (`text`, `denoise`, `decode`, `render`
-    and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given cameras), `device`
+    and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given cameras), `unit`
+    (lengths of the scene per length of the model), `device`
     and `versions`.
 
     Args:
@@ -44,7 +44,8 @@ def stream_scene(
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
     clock = StageClock()
-    cameras, scales = _given_cameras(pipeline, settings), settings.scales
+    scales = settings.scales
+    path = None if settings.trajectory is None else _given_cameras(pipeline, settings)
     text = pipeline.encode_prompt(
         settings.prompt, do_classifier_free_guidance=scales.needs_negative_text
     )
@@ -53,7 +54,8 @@ def stream_scene(
     for item in pipeline.stream(
         num_inference_steps=settings.num_inference_steps,
         pose_offset=settings.pose_offset,
-        cameras=cameras,
+        cameras=path and path.cameras,
+        camera_unit=path and (path.unit or settings.camera_unit),
         generator=torch.Generator().manual_seed(settings.seed),
         **vars(scales),
         **text._asdict(),
@@ -74,6 +76,7 @@ def stream_scene(
         "seconds": clock.seconds(),
         "peak_memory_mb": peak_memory_mb(),
         "cameras_residual": output.camera_residuals[0] if output.camera_residuals else None,
+        "unit": _unit(output),
         "device": str(pipeline.device),
         "versions": library_versions(),
     }
@@ -103,19 +106,17 @@ def time_scene(
     return scene, merge_seconds(scene.record["seconds"], clock.seconds())
 
 
-def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Cameras | None:
-    if settings.trajectory is None:
-        return None
+def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> CameraPath:
+    assert settings.trajectory is not None
     height, width = pipeline.default_size
-    cameras = load_camera_path(
+    return load_camera_path(
         settings.trajectory, num_views=pipeline.num_views, width=width, height=height
     )
-    if cameras.num_views != pipeline.num_views:
-        raise ValueError(
-            f"{settings.trajectory}: the model makes {pipeline.num_views} views, "
-            f"got {cameras.num_views} cameras"
-        )
-    return cameras
+
+
+def _unit(output: VideoRFSplatPipelineOutput) -> float:
+    """Lengths of the scene per length of the model."""
+    return output.units[0] if output.units else 1.0
 
 
 @torch.no_grad()
@@ -125,6 +126,7 @@ def _render_depths(output: VideoRFSplatPipelineOutput) -> Scene:
     assert output.gaussians is not None
     assert isinstance(output.frames, torch.Tensor)
     gaussians, cameras = output.gaussians[0], output.cameras[0]
-    _, _, meta = rasterize(gaussians, cameras.to(gaussians.means.device))
+    near, far = (_unit(output) * depth for depth in DEPTH_RANGE)
+    _, _, meta = rasterize(gaussians, cameras.to(gaussians.means.device), near=near, far=far)
     frames = to_uint8(output.frames[0].permute(0, 2, 3, 1))
     return Scene(gaussians.to("cpu"), cameras.to("cpu"), frames, meta["depths"].cpu())

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
-from videorfsplat.sampling.settings import Sampling, check_whole
+from videorfsplat.sampling.settings import Sampling, check_number, check_whole
 
 MAX_SEED = 2**63 - 1
 
@@ -21,7 +21,10 @@ class GenerationSettings(Sampling):
     seed: int = 0
     """Of the noise."""
     trajectory: str | None = None
-    """Name of a preset path or a `transforms.json` file; `None` generates the cameras."""
+    """Name of a preset path or a file of cameras; `None` generates the cameras."""
+    camera_unit: float | None = None
+    """The distance from view 1 to the subject in the unit of the trajectory's file; `None` is
+    estimated from the path. The scene has the unit of the file."""
     model: str = "mini"
     """`mini`, the folder of a saved pipeline, or its id on the hub."""
     few_step: bool = False
@@ -39,6 +42,10 @@ class GenerationSettings(Sampling):
             )
         if self.trajectory is not None and not isinstance(self.trajectory, str):
             raise ValueError(f"trajectory must be a name or a file, got {self.trajectory!r:.40}")
+        if self.camera_unit is not None:
+            check_number("camera_unit", self.camera_unit)
+            if self.camera_unit <= 0:
+                raise ValueError(f"camera_unit must be positive, got {self.camera_unit}")
         if not isinstance(self.few_step, bool):
             raise ValueError(f"few_step must be true or false, got {self.few_step!r}")
         check_whole("seed", self.seed, 0, MAX_SEED)
