@@ -33,6 +33,7 @@ def main() -> None:
         output = pipeline(
             args.prompt,
             cameras=cameras,
+            camera_unit=1,  # presets are in the model's unit
             generator=torch.Generator().manual_seed(args.seed),
         )
         film = render_frames(output.gaussians[0], preview_cameras(cameras))

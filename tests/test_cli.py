@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -20,7 +21,7 @@ from tiny import NUM_VIEWS, save_tiny_few_step, tiny_pipeline
 
 from videorfsplat.__main__ import COMMANDS, main
 from videorfsplat.commands.train import add_settings, settings_from_args
-from videorfsplat.formats.ply import load_ply
+from videorfsplat.formats.ply import load_ply, save_ply
 from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.generation import checkpoint
 from videorfsplat.generation.generate import generate_scene, stream_scene
@@ -99,6 +100,15 @@ def test_words_that_are_not_understood_get_one_line(capsys, words):
         main(words)
     assert exit_.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_port_in_use_gets_one_line_before_anything_is_loaded(capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        line = check_refused(capsys, "page", "--port", other.getsockname()[1])
+    assert "cannot be used" in line
+    assert "must lie in" in check_refused(capsys, "page", "--port", 70_000)
 
 
 # --- generate -------------------------------------------------------------------------------------
@@ -240,11 +250,11 @@ def test_generate_refuses_cameras_that_are_no_rotations(model, scene_folder, tmp
     content["frames"][1]["transform_matrix"][0][0] += 0.5
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(content))
-    words = ["--output", tmp_path / "scene", "--model", model, "--trajectory", path]
+    words = ["--output", tmp_path / "scene", "--model", model, "--trajectory", path, "--strict"]
     assert "not a rotation" in check_refused(capsys, "generate", "a", *words)
-    content["frames"] = content["frames"][:1]
+    content["frames"] = content["frames"][1:2]
     path.write_text(json.dumps(content))
-    assert f"makes {NUM_VIEWS} views" in check_refused(capsys, "generate", "a", *words)
+    assert "not a rotation" in check_refused(capsys, "generate", "a", *words)
     assert not (tmp_path / "scene").exists()
 
 
@@ -280,14 +290,59 @@ def test_export_writes_what_the_suffix_says(scene_folder, tmp_path, capsys):
     assert "holds Gaussians only" in line
 
 
+@pytest.mark.parametrize("count", [1, 2, NUM_VIEWS + 2])
+def test_generate_follows_paths_of_any_number_and_unit_and_names_what_it_left_out(
+    model, scene_folder, tmp_path, capsys, count
+):
+    content = json.loads((scene_folder / "transforms.json").read_text())
+    content["k1"] = 0.02
+    frames = (content["frames"] * 3)[:count]
+    content["frames"] = [*frames, {"transform_matrix": "none"}]
+    path = tmp_path / "path.json"
+    path.write_text(json.dumps(content))
+    words = ["--trajectory", path, "--unit", 2.5, "--model", model, "--steps", 1, "--no-video"]
+    report = run_json(capsys, "generate", PROMPT, "--output", tmp_path / "scene", *words)
+    assert report["unit"] == 2.5
+    assert len(report["cameras_left_out"][str(path)]) == 1
+    scene = Scene.load(tmp_path / "scene")
+    assert scene.cameras.num_views == NUM_VIEWS
+    assert scene.record["unit"] == 2.5
+
+
+def test_render_frames_presets_to_splats_of_any_place_and_size(scene_folder, tmp_path, capsys):
+    gaussians = load_ply(scene_folder / "scene.ply")
+    far = dataclasses.replace(gaussians, opacities=gaussians.opacities * 0 + 0.9).scaled(0.01)
+    far.means[:] += 100
+    table = tmp_path / "far.ply"
+    save_ply(far, table)
+    words = ["--trajectory", "orbit_left", "--output", tmp_path / "renders_v1.2"]
+    report = run_json(capsys, "render", table, *words)
+    assert not report["is_black"]
+    assert (report["width"], report["height"]) == (512, 512)
+    assert len(list((tmp_path / "renders_v1.2").glob("*.png"))) == 8
+
+
+def test_bad_gaussians_are_counted_and_refused_on_request(scene_folder, tmp_path, capsys):
+    ply = plyfile.PlyData.read(str(scene_folder / "scene.ply"))
+    table = np.array(ply["vertex"].data)
+    table["x"][2] = np.nan
+    path = tmp_path / "bad.ply"
+    plyfile.PlyData([plyfile.PlyElement.describe(table, "vertex")]).write(str(path))
+    words = ["export", path, "--output", tmp_path / "out.ply", "--sh-degree", 3]
+    report = run_json(capsys, *words)
+    assert (report["dropped_gaussians"], report["flat_gaussians"]) == (1, 0)
+    assert report["num_gaussians"] == len(table) - 1
+    assert "not finite" in check_refused(capsys, *words, "--strict")
+
+
 def test_a_ply_that_is_not_3dgs_is_refused(tmp_path, capsys):
     path, output = tmp_path / "points.ply", tmp_path / "out"
     points = np.zeros(3, dtype=[("x", "f4"), ("y", "f4"), ("z", "f4")])
     plyfile.PlyData([plyfile.PlyElement.describe(points, "vertex")]).write(str(path))
     words = ["render", path, "--output", output, "--trajectory", "orbit_left"]
-    assert "is not a 3DGS PLY" in check_refused(capsys, *words)
+    assert "not a 3DGS PLY" in check_refused(capsys, *words)
     line = check_refused(capsys, "export", path, "--output", output.with_suffix(".spz"))
-    assert "is not a 3DGS PLY" in line
+    assert "not a 3DGS PLY" in line
     assert [entry.name for entry in tmp_path.iterdir()] == ["points.ply"]
 
 

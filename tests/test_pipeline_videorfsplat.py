@@ -577,7 +577,7 @@ def test_gradients_are_off_inside_and_as_before_outside(pipeline):
 
 
 def test_given_cameras_are_kept_and_told_as_clean(pipeline, calls):
-    output = run(pipeline, cameras=arc(), output_type="scene")
+    output = run(pipeline, cameras=arc(), camera_unit=1.0, output_type="scene")
     assert torch.equal(output.cameras[0].viewmats, arc().viewmats)
     assert torch.equal(output.cameras[0].Ks, arc().Ks)
     assert output.camera_residuals is None
@@ -620,6 +620,45 @@ def test_each_prompt_may_have_its_cameras(pipeline):
         output_type="pt",
     )
     assert [float(camera.Ks[0, 0, 0]) for camera in output.cameras] == [40.0, 40.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 0.01, 100.0])
+def test_given_cameras_of_any_unit_give_one_scene_in_their_unit(pipeline, scale):
+    one, other = (
+        run(pipeline, cameras=arc().to(torch.float64).scaled(s), output_type="scene")
+        for s in (1.0, scale)
+    )
+    # The target is 2 away. The unit is found in double precision.
+    assert one.units[0] == pytest.approx(2, rel=1e-5)
+    assert other.units[0] == pytest.approx(2 * scale, rel=1e-5)
+    torch.testing.assert_close(other.latents, one.latents, rtol=1e-4, atol=1e-4)
+    for name in ("means", "scales"):
+        values = (getattr(o.gaussians[0], name) for o in (one, other))
+        first, second = values
+        torch.testing.assert_close(second / scale, first, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        other.cameras[0].centers / scale, one.cameras[0].centers, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_who_knows_the_unit_states_it(pipeline):
+    output = run(pipeline, cameras=arc(), camera_unit=4.0, output_type="pt")
+    quartered = run(pipeline, cameras=arc().scaled(0.25), camera_unit=1.0, output_type="pt")
+    assert torch.equal(output.pose_latents, quartered.pose_latents)
+    torch.testing.assert_close(output.cameras[0].centers, 4 * quartered.cameras[0].centers)
+    for unit in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="camera_unit must be positive and finite"):
+            run(pipeline, cameras=arc(), camera_unit=unit)
+
+
+@pytest.mark.parametrize("count", [1, 2, NUM_VIEWS + 1, 40])
+def test_views_are_taken_evenly_along_paths_of_any_number(pipeline, count):
+    output = run(pipeline, cameras=arc(count), camera_unit=1.0, output_type="pt")
+    assert output.cameras[0].num_views == NUM_VIEWS
+    for view, position in ((0, 0), (NUM_VIEWS - 1, count - 1)):
+        torch.testing.assert_close(
+            output.cameras[0].viewmats[view], arc(count).viewmats[position], rtol=0, atol=1e-5
+        )
 
 
 def test_the_same_seed_gives_the_same_image_noise_with_and_without_cameras(pipeline, calls):
@@ -792,7 +831,7 @@ def test_number_of_scenes_repeats_rows_side_by_side(pipeline):
         ({"num_scenes_per_prompt": 0}, "num_scenes_per_prompt must be at least 1, got 0"),
         ({"height": 40}, "multiples of 16, got 40 and 48"),
         ({"width": 0}, "multiples of 16, got 32 and 0"),
-        ({"cameras": arc(num_views=2)}, "expected 3 cameras, got 2"),
+        ({"cameras": arc()[[]]}, "a path needs at least one camera"),
         ({"cameras": [arc(), arc()]}, "expected cameras for 1 prompts, got 2"),
         ({"cameras": arc(), "timetable": timetable(3)}, r"start at \(1.0, 0.0\)"),
         ({"timetable": given_cameras_timetable(3)}, r"start at \(1.0, 1.0\)"),

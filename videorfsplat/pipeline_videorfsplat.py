@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.geometry.cameras import Cameras, cameras_along, estimate_unit
 from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.geometry.rays import RayFit, cameras_to_raymap, raymaps_to_cameras
 from videorfsplat.language.choices import Choices
@@ -26,6 +27,7 @@ from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.language.reading import Reading, read_prompts
 from videorfsplat.models import one_frame
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
+from videorfsplat.models.lora_names import fit_lora
 from videorfsplat.models.prompt_reader import PromptReader
 from videorfsplat.models.transformer_videorfsplat import VideoRFSplatTransformer3DModel
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
@@ -191,6 +193,18 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             kwargs.setdefault("dtype", torch.float32)
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
+    @classmethod
+    def load_lora_into_transformer(
+        cls, state_dict: dict[str, Tensor], transformer: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """As the base class, for LoRAs of this pipeline and of `MochiPipeline`.
+
+        Raises:
+            ValueError: if a weight fits no part of the transformer.
+        """
+        fitted = fit_lora(state_dict, transformer)
+        super().load_lora_into_transformer(fitted, transformer, *args, **kwargs)
+
     @property
     def num_views(self) -> int:
         """V, the number of views that the model makes."""
@@ -330,7 +344,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             )
         batch_size = _batch_size(prompt, text[0])
         if cameras is not None:
-            self._check_cameras(cameras, batch_size)
+            _check_cameras(cameras, batch_size)
         num_scenes = batch_size * num_scenes_per_prompt
         if isinstance(generator, list) and len(generator) != num_scenes:
             raise ValueError(f"expected {num_scenes} generators, got {len(generator)}")
@@ -537,6 +551,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         pose_guidance_scale: float = Sampling.pose_guidance_scale,
         camera_guidance_scale: float = Sampling.camera_guidance_scale,
         cameras: Cameras | list[Cameras] | None = None,
+        camera_unit: float | None = None,
         timetable: Timetable | None = None,
         num_scenes_per_prompt: int = 1,
         generator: Generators | None = None,
@@ -576,9 +591,14 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             camera_guidance_scale (`float`, *optional*, defaults to 1.5):
                 Cameras → images.
             cameras (`Cameras` or `list[Cameras]`, *optional*):
-                Cameras to generate for, one for all prompts or one a prompt, in the length unit of
-                the training data. They are taken to the frame of their view 1; images of another
-                shape are cropped to that of the views, about their middle.
+                Cameras to generate for, one for all prompts or one a prompt, of any number and
+                unit. As many as the model has views are taken evenly along each path, in the frame
+                of its view 1; images of another shape are cropped to that of the views, about their
+                middle. The scene has the unit of the cameras.
+            camera_unit (`float`, *optional*):
+                The distance from view 1 to the subject in the unit of `cameras`: one length of the
+                model. Estimated from the path where it is not given
+                (`videorfsplat.geometry.cameras.estimate_unit`); 1 for preset paths.
             timetable (`Timetable`, *optional*):
                 Followed instead of the one that `num_inference_steps` and `pose_offset` make.
             num_scenes_per_prompt (`int`, *optional*, defaults to 1):
@@ -716,6 +736,8 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
             callback_on_step_end_tensor_inputs,
             max_sequence_length,
         )
+        if camera_unit is not None and not (math.isfinite(camera_unit) and camera_unit > 0):
+            raise ValueError(f"camera_unit must be positive and finite, got {camera_unit}")
         scales = GuidanceScales(guidance_scale, pose_guidance_scale, camera_guidance_scale)
         table = timetable or self.make_timetable(
             num_inference_steps, pose_offset, given_cameras=cameras is not None
@@ -727,7 +749,9 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         batch_size = _batch_size(prompt, prompt_embeds) * num_scenes_per_prompt
         latents = self.prepare_latents(batch_size, height, width, generator, latents)
         pose_noise = self.prepare_pose_latents(batch_size, height, width, generator, pose_latents)
-        scene_cameras = _cameras_per_scene(cameras, batch_size, height, width)
+        scene_cameras, units = self._cameras_per_scene(
+            cameras, camera_unit, batch_size, height, width
+        )
         pose_latents = (
             pose_noise
             if scene_cameras is None
@@ -765,7 +789,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
 
             # 5. Decode
             output = self._decode(
-                latents, pose_latents, scene_cameras, (height, width), output_type
+                latents, pose_latents, scene_cameras, units, (height, width), output_type
             )
         finally:
             self._current_timestep = None
@@ -923,6 +947,7 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         latents: Float[Tensor, "b c v h w"],
         pose_latents: Float[Tensor, "b 6 v hp wp"],
         cameras: list[Cameras] | None,
+        units: list[float],
         size: tuple[int, int],
         output_type: str,
     ) -> VideoRFSplatPipelineOutput:
@@ -934,12 +959,14 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         if cameras is None:
             fits = self.recover_cameras(pose_latents, *size)
             cameras, residuals = [fit.cameras for fit in fits], [fit.residual for fit in fits]
-        is_scene = output_type == "scene"
+        gaussians = self.decode_gaussians(latents, cameras) if output_type == "scene" else None
         return VideoRFSplatPipelineOutput(
             frames=frames,
-            cameras=cameras,
+            cameras=[c.scaled(unit) for c, unit in zip(cameras, units, strict=True)],
+            units=units,
             camera_residuals=residuals,
-            gaussians=self.decode_gaussians(latents, cameras) if is_scene else None,
+            gaussians=gaussians
+            and [g.scaled(unit) for g, unit in zip(gaussians, units, strict=True)],
             latents=latents,
             pose_latents=pose_latents,
         )
@@ -1033,6 +1060,33 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
         )
         return mean, std
 
+    def _cameras_per_scene(
+        self,
+        cameras: Cameras | list[Cameras] | None,
+        unit: float | None,
+        num_scenes: int,
+        height: int,
+        width: int,
+    ) -> tuple[list[Cameras] | None, list[float]]:
+        """One entry a scene: cameras in the model's number, frame, unit and size; their unit."""
+        if cameras is None:
+            return None, [1.0] * num_scenes
+        given = [cameras] if isinstance(cameras, Cameras) else cameras
+        copies = num_scenes // len(given)
+        units = [estimate_unit(path) if unit is None else unit for path in given]
+        fitted = [
+            cameras_along(path.to(torch.float64), self.num_views)
+            .center_cropped(width, height)
+            .relative_to_first()
+            .scaled(1 / length)
+            .to(torch.float32)
+            for path, length in zip(given, units, strict=True)
+        ]
+        return (
+            [path for path in fitted for _ in range(copies)],
+            [length for length in units for _ in range(copies)],
+        )
+
     def _check_size(self, height: int, width: int) -> None:
         multiple = self.vae.spatial_compression_ratio * self.transformer.config.patch_size
         if height < multiple or width < multiple or height % multiple or width % multiple:
@@ -1040,13 +1094,13 @@ class VideoRFSplatPipeline(DiffusionPipeline, Mochi1LoraLoaderMixin):
                 f"height and width must be multiples of {multiple}, got {height} and {width}"
             )
 
-    def _check_cameras(self, cameras: Cameras | list[Cameras], num_prompts: int) -> None:
-        given = [cameras] if isinstance(cameras, Cameras) else cameras
-        if isinstance(cameras, list) and len(cameras) != num_prompts:
-            raise ValueError(f"expected cameras for {num_prompts} prompts, got {len(cameras)}")
-        for camera in given:
-            if camera.num_views != self.num_views:
-                raise ValueError(f"expected {self.num_views} cameras, got {camera.num_views}")
+
+def _check_cameras(cameras: Cameras | list[Cameras], num_prompts: int) -> None:
+    given = [cameras] if isinstance(cameras, Cameras) else cameras
+    if isinstance(cameras, list) and len(cameras) != num_prompts:
+        raise ValueError(f"expected cameras for {num_prompts} prompts, got {len(cameras)}")
+    if any(path.num_views == 0 for path in given):
+        raise ValueError("a path needs at least one camera, got none")
 
 
 def _timestep(t: float, like: Tensor) -> Float[Tensor, " b"]:
@@ -1074,21 +1128,6 @@ def _batch_size(prompt: str | list[str] | None, prompt_embeds: Tensor | None) ->
     if prompt_embeds is not None:
         return len(prompt_embeds)
     return len(prompt) if isinstance(prompt, list) else 1
-
-
-def _cameras_per_scene(
-    cameras: Cameras | list[Cameras] | None, num_scenes: int, height: int, width: int
-) -> list[Cameras] | None:
-    """One entry a scene, for views of this size, in the frame of view 1."""
-    if cameras is None:
-        return None
-    given = [cameras] if isinstance(cameras, Cameras) else cameras
-    copies = num_scenes // len(given)
-    return [
-        camera.center_cropped(width, height).relative_to_first()
-        for camera in given
-        for _ in range(copies)
-    ]
 
 
 def _check_start(table: Timetable, start: tuple[float, float]) -> None:

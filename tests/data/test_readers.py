@@ -249,8 +249,9 @@ def test_pictures_that_do_not_fit_their_cameras_are_refused():
     pictures = list(film().frames[:2])
     with pytest.raises(ValueError, match=r"pictures of 60x60 do not have the shape of .* 100x60"):
         fit_views([p[:, :60] for p in pictures], cameras, lenses, (32, 48))
-    with pytest.raises(ValueError, match="differ in size, 100x60, 99x60"):
-        fit_views([pictures[0], pictures[1][:, 1:]], cameras, lenses, (32, 48))
+    # One may be wrong alone.
+    with pytest.raises(ValueError, match=r"pictures of 60x60"):
+        fit_views([pictures[0], pictures[1][:, :60]], cameras, lenses, (32, 48))
 
 
 LENS = torch.tensor([0.12, -0.05, 0.01, 0.0, 0.004, -0.003], dtype=torch.float64)

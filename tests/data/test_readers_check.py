@@ -44,10 +44,13 @@ def test_every_broken_scene_is_named_with_its_reason(folder, capsys):
     (folder / "room/transforms.json").write_text(json.dumps(content))
     (folder / "vase/images/004.png").unlink()
     report = report_of(capsys, folder)
-    assert (report["scenes"], report["usable"]) == (4, 3)
-    assert set(report["problems"]) == {"room"}
-    assert "must be finite, got nan" in report["problems"]["room"]
-    assert report["remarks"] == {"vase": "1 of 10 frames are missing: 004.png"}
+    assert (report["scenes"], report["usable"]) == (4, 4)
+    assert report["remarks"]["vase"] == "1 of 10 frames are missing: 004.png"
+    assert report["remarks"]["room"].startswith("1 frames cannot be used: frame 1: transform_mat")
+    strict = report_of(capsys, folder, "--strict")
+    assert (strict["usable"], set(strict["problems"])) == (2, {"room", "vase"})
+    del content["frames"]
+    (folder / "room/transforms.json").write_text(json.dumps(content))
     assert main(["data", "check", str(folder), *SMALL]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("3 of 4 scenes can be trained on (2 realestate10k, 1 nerf")
@@ -58,9 +61,11 @@ def test_damaged_frames_are_found_by_decoding(folder, capsys):
     path = folder / "clips/frames/train/torn/1080000.png"
     path.write_bytes(path.read_bytes()[:300])
     assert report_of(capsys, folder / "clips")["problems"] == {}
-    problems = report_of(capsys, folder / "clips", "--decode")["problems"]
-    assert list(problems) == ["train/torn"]
-    assert f"{path}: not a picture, or damaged" in problems["train/torn"]
+    report = report_of(capsys, folder / "clips", "--decode")
+    assert report["problems"] == {}
+    assert f"1 frames cannot be used: {path}: not a picture" in report["remarks"]["train/torn"]
+    strict = report_of(capsys, folder / "clips", "--decode", "--strict")
+    assert list(strict["problems"]) == ["train/torn"]
 
 
 def test_scenes_without_captions_are_named(folder, tmp_path, capsys):

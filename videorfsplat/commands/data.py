@@ -122,6 +122,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decode", action="store_true", help="read every frame, not only the metadata"
     )
+    parser.add_argument(
+        "--strict", action="store_true", help="a scene with a bad or missing frame is unusable"
+    )
 
 
 def _run_check(args: argparse.Namespace) -> dict[str, Any]:
@@ -130,7 +133,8 @@ def _run_check(args: argparse.Namespace) -> dict[str, Any]:
     from videorfsplat.data.readers.check import check_scenes
 
     captions = None if args.captions is None else read_captions(args.captions)
-    checks = list(check_scenes(str(args.folder), sampling, captions, decode=args.decode))
+    folder, strict = str(args.folder), args.strict
+    checks = list(check_scenes(folder, sampling, captions, decode=args.decode, strict=strict))
     formats = Counter(check.format for check in checks)
     return {
         "folder": str(args.folder),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from videorfsplat.commands import Command
-from videorfsplat.commands._sources import load_source
+from videorfsplat.commands._sources import add_source, load_source
 
 _DESCRIPTION = (
     "Write a scene folder, or a splat file, for other programs; the output's name says in which "
@@ -14,35 +14,51 @@ _DESCRIPTION = (
     "and .tum (cameras), .zip or a folder (COLMAP), .mp4 (the views)."
 )
 
+# Those of `splat_formats`, without its libraries.
+_SUFFIXES = (".compressed.ply", ".ply", ".spz", ".sog", ".splat")
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SCENE_OR_PLY", help="what to export")
+    add_source(parser, "what to export")
     parser.add_argument("--output", required=True, type=Path, help="file or folder to write")
     parser.add_argument(
         "--axes",
         choices=("opencv", "opengl"),
         default="opencv",
-        help="world axes of the file: y down, or y up (default: opencv)",
+        help="world axes of the file: y down, or y up (default: opencv). "
+        "Always y up, by their definition: .spz and .glb",
+    )
+    parser.add_argument(
+        "--sh-degree",
+        type=int,
+        metavar="DEGREE",
+        help="of a .ply: 3 adds zeros, for tools that open nothing but 45 properties f_rest",
     )
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    source = load_source(args.source)
+    is_splats = args.output.name.lower().endswith(_SUFFIXES)
+    if args.sh_degree is not None and not is_splats:
+        raise ValueError(f"{args.output}: --sh-degree is for .ply files")
+    source = load_source(args)
     from videorfsplat.formats.html import save_html
-    from videorfsplat.formats.splat_formats import SUFFIXES, save_splats
-    from videorfsplat.generation.scene import Scene
+    from videorfsplat.formats.splat_formats import save_splats
 
-    if isinstance(source, Scene):
-        source.export(args.output, axes=args.axes)
-    elif args.output.name.lower().endswith(SUFFIXES):
-        save_splats(source, args.output, axes=args.axes)
+    if is_splats:
+        save_splats(source.gaussians, args.output, axes=args.axes, sh_degree=args.sh_degree)
+    elif source.scene is not None:
+        source.scene.export(args.output, axes=args.axes)
     elif args.output.suffix.lower() == ".html":
-        save_html(source, args.output, title=args.source.name)
+        save_html(source.gaussians, args.output, title=args.source.name)
     else:
-        known = ", ".join([*SUFFIXES, ".html"])
+        known = ", ".join([*_SUFFIXES, ".html"])
         raise ValueError(f"{args.source} holds Gaussians only: expected an output in {known}")
-    gaussians = source.gaussians if isinstance(source, Scene) else source
-    return {"output": str(args.output), "num_gaussians": len(gaussians), "axes": args.axes}
+    return {
+        "output": str(args.output),
+        "num_gaussians": len(source.gaussians),
+        "axes": args.axes,
+        **source.report,
+    }
 
 
 def _describe(report: dict[str, Any]) -> str:

@@ -58,7 +58,21 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--guidance-scale", "guidance_scale", float, "text → images; 1 is off")
     option("--pose-guidance-scale", "pose_guidance_scale", float, "text → cameras; 1 is off")
     option("--camera-guidance-scale", "camera_guidance_scale", float, "cameras → images; 1 is off")
-    option("--trajectory", "trajectory", str, "a preset such as orbit_left, or a transforms.json")
+    option(
+        "--trajectory",
+        "trajectory",
+        str,
+        "a preset such as orbit_left, or cameras in any unit and number, of which eight are taken "
+        "evenly along the path: transforms.json, .npz, .tum, .glb, COLMAP folder or .zip, "
+        "RealEstate10K; the scene has the unit of the file",
+    )
+    option(
+        "--unit",
+        "camera_unit",
+        float,
+        "distance from the first camera to the subject in the unit of the trajectory's file "
+        "(default: estimated from the path)",
+    )
     option("--model", "model", str, "mini, the folder of a saved pipeline, or a hub id")
     parser.add_argument(
         "--few-step",
@@ -81,6 +95,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "ground=snow; without a value it is left to the seed",
     )
     parser.add_argument("--device", default="auto", help="torch device (default: auto)")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse a trajectory with a bad camera"
+    )
     parser.add_argument("--no-video", action="store_true", help="write no preview.mp4")
     parser.add_argument(
         "--latents", action="store_true", help="write latents.safetensors, for train decoder"
@@ -118,12 +135,15 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     # Of a list of prompts each has a folder of its own in this one.
     check = check_scene_folder if args.prompts is None else check_can_write
     check(args.output)
+    left_out = {}
     for name in {settings.trajectory for settings in prompts if settings.trajectory is not None}:
         from videorfsplat.generation.camera_paths import load_camera_path
 
-        load_camera_path(name)
+        if problems := load_camera_path(name, strict=args.strict).left_out:
+            left_out[name] = problems
     start_compiling()
-    return _generate_one(base, args) if args.prompts is None else _generate_many(prompts, args)
+    report = _generate_one(base, args) if args.prompts is None else _generate_many(prompts, args)
+    return report | ({"cameras_left_out": left_out} if left_out else {})
 
 
 def _settings(args: argparse.Namespace) -> GenerationSettings:
@@ -236,6 +256,7 @@ def _make_scene(
         "seed": settings.seed,
         "settings": record["settings"],
         "cameras_residual": record["cameras_residual"],
+        "unit": record["unit"],
     }
 
 

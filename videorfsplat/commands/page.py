@@ -1,6 +1,7 @@
 """`page`: the page, served until it is interrupted."""
 
 import argparse
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +16,25 @@ def main(words: Sequence[str]) -> int:
     parser = CommandParser(prog="videorfsplat page", description=_DESCRIPTION)
     _add_arguments(parser)
     args = parser.parse_args(words)
+    if args.port is not None:
+        _check_port(args.port)
     from videorfsplat.ui.page import open_page
 
     open_page(args.model, args.device, args.port, args.cache, args.examples, args.host)
     return 0
+
+
+def _check_port(port: int) -> None:
+    """Say at once what Gradio would say after its libraries and the model are loaded."""
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"port must lie in [1, 65535], got {port}")
+    with socket.socket() as probe:
+        # A port that a program has just left is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(f"port {port} cannot be used ({error.strerror})") from error
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 from scipy.spatial.transform import Rotation
 
+from videorfsplat.formats.files import reading
+
 # Name → places of fx, fy, cx, cy among the parameters, and what the remaining ones are called.
 _LENSES: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "SIMPLE_PINHOLE": ((0, 0, 1, 2), ()),
@@ -35,6 +37,13 @@ _BINARY_MODELS = (
     ("SIMPLE_RADIAL_FISHEYE", 4),
     ("RADIAL_FISHEYE", 5),
     ("THIN_PRISM_FISHEYE", 12),
+    ("RAD_TAN_THIN_PRISM_FISHEYE", 16),
+    ("SIMPLE_DIVISION", 4),
+    ("DIVISION", 5),
+    ("SIMPLE_FISHEYE", 3),
+    ("FISHEYE", 4),
+    ("EUCM", 6),
+    ("EQUIRECTANGULAR", 2),
 )
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 
@@ -123,6 +132,25 @@ class Reconstruction:
         return ids, places.reshape(-1, 3)
 
 
+def find_models(folder: str | Path) -> list[Path]:
+    """Sparse models at the places where tools put them below a folder, the largest first.
+
+    A workspace has several: `sparse/0`, `sparse/1`, …, those of undistorted pictures in `dense`, a
+    copy in `distorted`.
+    """
+    folder = Path(folder)
+    patterns = ("", "sparse", "sparse/*", "colmap/sparse/*", "dense/sparse", "dense/*/sparse")
+    patterns += ("dense/sparse/*", "undistorted/sparse", "distorted/sparse/*")
+    found: dict[Path, int] = {}
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)) if pattern else [folder]:
+            for kind in ("bin", "txt"):
+                if (path / f"cameras.{kind}").is_file() and (path / f"images.{kind}").is_file():
+                    found.setdefault(path, (path / f"images.{kind}").stat().st_size)
+    # Sorting is stable: of models of one size, the first place counts.
+    return sorted(found, key=lambda path: -found[path])
+
+
 def read_reconstruction(folder: str | Path) -> Reconstruction:
     """Read a sparse model; the binary files are taken where both kinds are there.
 
@@ -139,17 +167,19 @@ def read_reconstruction(folder: str | Path) -> Reconstruction:
         if binary
         else (_text_cameras, _text_images, _text_points)
     )
-    cameras = dict(readers[0](paths[0]))
-    images = sorted(readers[1](paths[1]), key=lambda image: image.image_id)
-    if not images:
-        raise ValueError(f"{paths[1]}: no images")
-    for image in images:
-        if image.camera_id not in cameras:
-            raise ValueError(
-                f"{paths[1]}: image {image.image_id}: camera {image.camera_id} is not in "
-                f"{paths[0].name}"
-            )
-    points = dict(readers[2](paths[2])) if paths[2].exists() else {}
+    with reading(paths[0]):
+        cameras = dict(readers[0](paths[0]))
+    with reading(paths[1]):
+        images = sorted(readers[1](paths[1]), key=lambda image: image.image_id)
+        if not images:
+            raise ValueError("no images")
+        for image in images:
+            if image.camera_id not in cameras:
+                raise ValueError(
+                    f"image {image.image_id}: camera {image.camera_id} is not in {paths[0].name}"
+                )
+    with reading(paths[2]):
+        points = dict(readers[2](paths[2])) if paths[2].exists() else {}
     return Reconstruction(paths[1], cameras, images, points)
 
 
@@ -158,7 +188,7 @@ def read_reconstruction(folder: str | Path) -> Reconstruction:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file") from error
     return ((i + 1, line.strip()) for i, line in enumerate(text.splitlines()))
@@ -204,7 +234,7 @@ def _text_points(path: Path) -> Iterator[tuple[int, tuple[float, float, float]]]
             continue
         try:
             point_id, x, y, z = line.split()[:4]
-            yield int(point_id), (float(x), float(y), float(z))
+            yield _point_number(int(point_id)), (float(x), float(y), float(z))
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
 
@@ -240,6 +270,10 @@ class _Bytes:
 
     def array(self, dtype: np.dtype, count: int) -> np.ndarray:
         return np.frombuffer(self._next(count * dtype.itemsize), dtype)
+
+    def skip(self, size: int) -> None:
+        """Pass over bytes, which must be there."""
+        self._next(size)
 
     def text(self) -> str:
         end = self.data.find(b"\0", self.place)
@@ -284,5 +318,12 @@ def _binary_points(path: Path) -> Iterator[tuple[int, tuple[float, float, float]
     file = _Bytes(path)
     for _ in range(file.take("Q")[0]):
         point_id, x, y, z, _, _, _, _, track_length = file.take("Q3d3BdQ")
-        file.take(f"{2 * track_length}i")
-        yield point_id, (x, y, z)
+        file.skip(8 * track_length)
+        yield _point_number(point_id), (x, y, z)
+
+
+def _point_number(number: int) -> int:
+    """COLMAP counts points with 64 bits, of which the largest number means "none"."""
+    if not 0 <= number < 2**63:
+        raise ValueError(f"a point has the number {number}")
+    return number

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from videorfsplat.formats.files import write_file
+from videorfsplat.formats.files import natural_key, write_file
 
 
 def to_uint8(renders: Float[Tensor, "v h w 3"]) -> UInt8[np.ndarray, "v h w 3"]:
@@ -86,12 +86,12 @@ def check_frames_folder(folder: str | Path, num_frames: int) -> None:
 
 
 def load_frames(folder: str | Path) -> UInt8[np.ndarray, "v h w 3"]:
-    """Read the PNG files of `folder`, in the order of their names.
+    """Read the PNG files of `folder`, in the natural order of their names.
 
     Raises:
         ValueError: naming the file or folder: no pictures, a damaged one, sizes that differ.
     """
-    paths = sorted(Path(folder).glob("*.png"))
+    paths = sorted(Path(folder).glob("*.png"), key=lambda path: natural_key(path.name))
     if not paths:
         raise ValueError(f"{folder}: no PNG pictures")
     frames = [load_picture(path) for path in paths]

@@ -10,7 +10,7 @@ import torch
 
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
-from videorfsplat.generation.camera_paths import load_camera_path
+from videorfsplat.generation.camera_paths import CameraPath, load_camera_path
 from videorfsplat.generation.record import (
     StageClock,
     library_versions,
@@ -19,11 +19,10 @@ from videorfsplat.generation.record import (
 )
 from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
-from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.language.completion import Completion
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.rendering.rasterization import rasterize
+from videorfsplat.rendering.rasterization import DEPTH_RANGE, rasterize
 
 
 def stream_scene(
@@ -36,7 +35,7 @@ def stream_scene(
     The scene's record holds `settings`, `completion` (what was read and filled in, and the caption
     that was drawn; `None` if the prompt was drawn as it is), `seed`, `seconds` (`text`, `denoise`,
     `decode`, `render` and their `total`), `peak_memory_mb`, `cameras_residual` (`None` for given
-    cameras), `device` and `versions`.
+    cameras), `unit` (lengths of the scene per length of the model), `device` and `versions`.
 
     Args:
         pipeline: the model that `settings.model` names, or its few-step variant if they ask for it.
@@ -47,7 +46,8 @@ def stream_scene(
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
     clock = StageClock()
-    cameras, scales = _given_cameras(pipeline, settings), settings.scales
+    scales = settings.scales
+    path = None if settings.trajectory is None else _given_cameras(pipeline, settings)
     completion = complete_settings(pipeline, settings)
     text = pipeline.encode_prompt(
         completion.caption if completion else settings.prompt,
@@ -58,7 +58,8 @@ def stream_scene(
     for item in pipeline.stream(
         num_inference_steps=settings.num_inference_steps,
         pose_offset=settings.pose_offset,
-        cameras=cameras,
+        cameras=path and path.cameras,
+        camera_unit=path and (path.unit or settings.camera_unit),
         generator=torch.Generator().manual_seed(settings.seed),
         **vars(scales),
         **text._asdict(),
@@ -80,6 +81,7 @@ def stream_scene(
         "seconds": clock.seconds(),
         "peak_memory_mb": peak_memory_mb(),
         "cameras_residual": output.camera_residuals[0] if output.camera_residuals else None,
+        "unit": _unit(output),
         "device": str(pipeline.device),
         "versions": library_versions(),
     }
@@ -126,19 +128,17 @@ def time_scene(
     return scene, merge_seconds(scene.record["seconds"], clock.seconds())
 
 
-def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> Cameras | None:
-    if settings.trajectory is None:
-        return None
+def _given_cameras(pipeline: VideoRFSplatPipeline, settings: GenerationSettings) -> CameraPath:
+    assert settings.trajectory is not None
     height, width = pipeline.default_size
-    cameras = load_camera_path(
+    return load_camera_path(
         settings.trajectory, num_views=pipeline.num_views, width=width, height=height
     )
-    if cameras.num_views != pipeline.num_views:
-        raise ValueError(
-            f"{settings.trajectory}: the model makes {pipeline.num_views} views, "
-            f"got {cameras.num_views} cameras"
-        )
-    return cameras
+
+
+def _unit(output: VideoRFSplatPipelineOutput) -> float:
+    """Lengths of the scene per length of the model."""
+    return output.units[0] if output.units else 1.0
 
 
 @torch.no_grad()
@@ -148,6 +148,7 @@ def _render_depths(output: VideoRFSplatPipelineOutput) -> Scene:
     assert output.gaussians is not None
     assert isinstance(output.frames, torch.Tensor)
     gaussians, cameras = output.gaussians[0], output.cameras[0]
-    _, _, meta = rasterize(gaussians, cameras.to(gaussians.means.device))
+    near, far = (_unit(output) * depth for depth in DEPTH_RANGE)
+    _, _, meta = rasterize(gaussians, cameras.to(gaussians.means.device), near=near, far=far)
     frames = to_uint8(output.frames[0].permute(0, 2, 3, 1))
     return Scene(gaussians.to("cpu"), cameras.to("cpu"), frames, meta["depths"].cpu())

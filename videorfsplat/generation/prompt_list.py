@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from videorfsplat.formats.files import read_lines
+from videorfsplat.formats.files import json_object, read_lines
 from videorfsplat.generation.settings import GenerationSettings
 
 LOG_NAME = "scenes.jsonl"
@@ -67,12 +67,8 @@ def read_prompt_lines(path: Path) -> list[str]:
 def _settings(line: str, is_json: bool, base: GenerationSettings) -> GenerationSettings:
     if not is_json:
         return replace(base, prompt=line)
-    values = json.loads(line)
-    if (
-        not isinstance(values, dict)
-        or "prompt" not in values
-        or {"model", "few_step"} & set(values)
-    ):
+    values = json_object(line)
+    if "prompt" not in values or {"model", "few_step"} & set(values):
         raise ValueError("expected a JSON object with prompt, and without model and few_step")
     return GenerationSettings.from_dict(base.to_dict() | values)
 
@@ -227,6 +223,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         isinstance(content, dict)
         and isinstance(content.get("index"), int)
         and isinstance(content.get("settings"), dict)
+        and isinstance(content.get("made_with", {}), dict)
     )
     return content if is_whole else None
 
@@ -243,5 +240,5 @@ def _is_asked(recorded: dict[str, Any], asked: GenerationSettings) -> bool:
         return True
     try:
         return GenerationSettings.from_dict(recorded) == asked
-    except ValueError:
+    except (ValueError, TypeError):
         return False

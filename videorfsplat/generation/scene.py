@@ -118,7 +118,7 @@ class Scene:
         """
         folder = Path(folder)
         description = _read_description(folder / RECORD_NAME)
-        gaussians = load_ply(folder / PLY_NAME)
+        gaussians = load_ply(folder / PLY_NAME, strict=True)
         cameras = load_transforms(folder / TRANSFORMS_NAME)
         frames = load_frames(folder / FRAMES_NAME)
         depths = _load_depths(folder / DEPTHS_NAME) if description["has_depths"] else None
@@ -259,9 +259,12 @@ def _load_depths(path: Path) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
     try:
-        return load_file(path)["depths"]
+        depths = load_file(path)["depths"]
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{path}: not depths, or damaged ({error})") from error
+    if not depths.is_floating_point() or not depths.isfinite().all():
+        raise ValueError(f"{path}: depths must be finite numbers")
+    return depths
 
 
 def _export_glb(scene: Scene, path: Path, axes: Axes) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from videorfsplat.language.choices import check_choices
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
-from videorfsplat.sampling.settings import Sampling, check_whole
+from videorfsplat.sampling.settings import Sampling, check_number, check_whole
 
 MAX_SEED = 2**63 - 1
 
@@ -22,7 +22,10 @@ class GenerationSettings(Sampling):
     seed: int = 0
     """Of the noise."""
     trajectory: str | None = None
-    """Name of a preset path or a `transforms.json` file; `None` generates the cameras."""
+    """Name of a preset path or a file of cameras; `None` generates the cameras."""
+    camera_unit: float | None = None
+    """The distance from view 1 to the subject in the unit of the trajectory's file; `None` is
+    estimated from the path. The scene has the unit of the file."""
     model: str = "mini"
     """`mini`, the folder of a saved pipeline, or its id on the hub."""
     few_step: bool = False
@@ -49,6 +52,10 @@ class GenerationSettings(Sampling):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         check_choices(self.choices)
+        if self.camera_unit is not None:
+            check_number("camera_unit", self.camera_unit)
+            if self.camera_unit <= 0:
+                raise ValueError(f"camera_unit must be positive, got {self.camera_unit}")
         check_whole("seed", self.seed, 0, MAX_SEED)
         super().__post_init__()
 

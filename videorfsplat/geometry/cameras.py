@@ -24,6 +24,19 @@ ROTATION_TOLERANCE = 1e-3
 # no extent to measure its scene by, and dividing by rounding errors would blow them up.
 MIN_EXTENT = 0.1
 
+# The same for cameras of any unit, as a share of their largest coordinate: twice the rounding of
+# float32, which a pan far from the origin may have gone through.
+STANDSTILL = 2e-7
+
+# What a path whose cameras look at no common point extends to, in units of the distance to its
+# subject: the mean of the paths that the procedural worlds are filmed with.
+TYPICAL_EXTENT = 0.25
+
+# A path has a subject if its view axes spread by 2.5 degrees (the sine squared), and pass each
+# other within this share of the distance.
+_MIN_SPREAD = 0.002
+_MAX_MISS = 0.1
+
 
 @dataclass(frozen=True)
 class Cameras:
@@ -181,6 +194,48 @@ def normalize_cameras(cameras: Cameras, median_depth: float | None = None) -> tu
     relative = cameras.relative_to_first()
     unit = max(_extent(relative), MIN_EXTENT) if median_depth is None else median_depth
     return relative.scaled(1.0 / unit), unit
+
+
+def stands_still(cameras: Cameras) -> bool:
+    """Whether the centres differ by no more than rounding, whatever the unit."""
+    centers = cameras.to(torch.float64).centers
+    return _extent(cameras.to(torch.float64)) <= STANDSTILL * float(centers.abs().max())
+
+
+def estimate_unit(cameras: Cameras) -> float:
+    """What is probably the distance from camera 1 to the subject, in the cameras' unit.
+
+    Where the view axes meet, it is the distance to that point; else it follows from the extent of
+    the path (`TYPICAL_EXTENT`). Cameras that stand still have no unit: 1. The result is
+    proportional to the cameras' lengths and does not depend on where they are.
+
+    Args:
+        cameras: one path, in any frame and unit.
+    """
+    cameras = cameras.to(torch.float64)
+    if stands_still(cameras):
+        return 1.0
+    relative = cameras.relative_to_first()
+    centers, axes = relative.centers, relative.viewmats[:, 2, :3]
+    # The point nearest to all axes: Σ (1 - a aᵀ) (x - c) = 0.
+    across = torch.eye(3, dtype=torch.float64) - axes[:, :, None] * axes[:, None, :]
+    total = across.sum(dim=0)
+    extent = _extent(relative)
+    if torch.linalg.eigvalsh(total)[0] >= _MIN_SPREAD * len(axes):
+        subject = torch.linalg.solve(total, (across @ centers[:, :, None]).sum(dim=0)[:, 0])
+        to_subject = subject - centers
+        depths = (to_subject * axes).sum(dim=1)
+        misses = (across @ to_subject[:, :, None]).norm(dim=1)[:, 0]
+        if (misses <= _MAX_MISS * depths).all():
+            return float(depths[0])
+    return extent / TYPICAL_EXTENT
+
+
+def cameras_along(cameras: Cameras, num_views: int) -> Cameras:
+    """`num_views` cameras evenly along a path of any number; the cameras themselves if they fit."""
+    if cameras.num_views == num_views:
+        return cameras
+    return interpolate_cameras(cameras, num_views)
 
 
 def sample_path(cameras: Cameras, positions: Float[Tensor, " n"]) -> Cameras:

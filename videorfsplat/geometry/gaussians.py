@@ -1,7 +1,7 @@
 """Gaussians: the activated, world-frame parameters of a 3D Gaussian scene."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,6 +66,10 @@ class Gaussians:
         return Gaussians(
             **{f.name: getattr(self, f.name).to(*args, **kwargs) for f in fields(self)}
         )
+
+    def scaled(self, factor: float) -> "Gaussians":
+        """The same Gaussians in a world whose lengths are multiplied by `factor`."""
+        return replace(self, means=self.means * factor, scales=self.scales * factor)
 
     def detach(self) -> "Gaussians":
         """As `Tensor.detach`, on every tensor."""

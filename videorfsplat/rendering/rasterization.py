@@ -22,14 +22,18 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
 }
 
 
+DEPTH_RANGE = (0.01, 1e3)
+"""Depths that are rendered, in units of the distance to the subject, which models take for 1."""
+
+
 def rasterize(
     gaussians: Gaussians,
     cameras: Cameras,
     *,
     backend: Backend = "auto",
     background: Float[Tensor, "3"] | None = None,
-    near: float = 0.01,
-    far: float = 1e3,
+    near: float = DEPTH_RANGE[0],
+    far: float = DEPTH_RANGE[1],
 ) -> tuple[Float[Tensor, "v H W 3"], Float[Tensor, "v H W 1"], dict[str, Any]]:
     """Render every view: colours, opacity and depth, differentiable with respect to the Gaussians.
 

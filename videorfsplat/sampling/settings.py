@@ -1,12 +1,13 @@
 """How scenes are sampled: plain data, checked before any model is loaded."""
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from videorfsplat.sampling.schedules import check_pose_offset
 
 MAX_INFERENCE_STEPS = 1000
+MAX_NUMBER = 1e30
+"""Of scales and lengths: far from where float32 ends."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
         ValueError: naming the setting, what it is and what it may be.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r:.40}")
 
 
 def check_number(name: str, value: Any) -> None:
@@ -104,5 +105,6 @@ def check_number(name: str, value: Any) -> None:
         ValueError: naming the setting and what it is.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    # A whole number of hundreds of digits is beyond what a float can be.
+    if not is_number or not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise ValueError(f"{name} must be a finite number, got {value!r:.40}")

@@ -9,6 +9,7 @@ from typing import get_args
 
 from videorfsplat.formats.axes import Axes
 from videorfsplat.formats.video import save_video
+from videorfsplat.generation.camera_paths import framed_by_scene
 from videorfsplat.generation.preview import preview_cameras, render_frames
 from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
 from videorfsplat.ui.packed_scene import load_packed_scene
@@ -30,9 +31,9 @@ class Download:
 
 
 DOWNLOADS: tuple[Download, ...] = (
-    Download("scene.ply", "PLY", "standard 3DGS layout, full precision"),
+    Download("scene.ply", "PLY", "standard 3DGS layout, full precision, degree 0 of colour"),
     Download(SPLATS_NAME, "Compressed PLY", "SuperSplat, PlayCanvas"),
-    Download("scene.spz", "SPZ", "Niantic, Spark"),
+    Download("scene.spz", "SPZ", "Niantic, Spark; +y up as the format has it"),
     Download("scene.sog", "SOG", "smallest, PlayCanvas"),
     Download("scene.splat", "SPLAT", "web viewers"),
     Download("transforms.json", "Cameras, nerfstudio", "camera→world, OpenGL camera axes"),
@@ -96,7 +97,8 @@ def make_film(folder: Path, path_name: str | None, seconds: float = 6.0) -> Path
     cameras, count = scene.cameras, round(24 * seconds)
     if path_name is not None:
         size = {"width": cameras.width, "height": cameras.height}
-        cameras = trajectory(path_name, num_views=cameras.num_views, **size)
+        preset = trajectory(path_name, num_views=cameras.num_views, **size)
+        cameras = framed_by_scene(preset, cameras, float(scene.record.get("unit", 1.0)))
     film = render_frames(scene.gaussians, preview_cameras(cameras, count))
     save_video(film, path)
     return path

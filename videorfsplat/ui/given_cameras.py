@@ -25,41 +25,43 @@ PRESETS: dict[str, str] = {
 FILE_TRAJECTORY = "file"
 """Stands in a link for a file of cameras, which the link cannot hold."""
 
+UPLOAD_SUFFIXES = (".json", ".npz", ".tum", ".glb", ".zip", ".txt")
+"""Files of cameras that the page takes; a .zip is a COLMAP folder, a .txt RealEstate10K's."""
+
 MAX_UPLOAD_BYTES = 8 * 2**20
 
 
 def load_given_cameras(trajectory: str, num_views: int, width: int, height: int) -> "Cameras":
-    """The cameras of a preset, or of an uploaded `transforms.json`.
+    """The cameras of a preset, or of an uploaded file: as many as the model has views.
 
     Raises:
         ValueError: saying what is wrong with the file and what to do.
     """
     from videorfsplat.generation.camera_paths import load_camera_path
+    from videorfsplat.geometry.cameras import cameras_along
 
     if trajectory not in PRESETS:
         check_upload(Path(trajectory))
     try:
-        cameras = load_camera_path(trajectory, num_views=num_views, width=width, height=height)
+        path = load_camera_path(trajectory, num_views=num_views, width=width, height=height)
     except ValueError as error:
         # The name of the file is that of our copy, which says nothing to the person.
         reason = str(error).removeprefix(f"{trajectory}: ")
         raise ValueError(f"The camera file cannot be read: {reason}.") from error
-    if cameras.num_views != num_views:
-        raise ValueError(
-            f"The camera file has {cameras.num_views} cameras; the model makes {num_views} views. "
-            f"Give a file with {num_views} frames."
-        )
-    return cameras
+    return cameras_along(path.cameras, num_views)
 
 
 def check_upload(path: Path) -> None:
     """Refuse what need not be parsed.
 
     Raises:
-        ValueError: if the file is missing, not named .json, empty or too large.
+        ValueError: if the file is missing, of no kind that is taken, empty or too large.
     """
-    if path.suffix.lower() != ".json":
-        raise ValueError("The camera file must be a transforms.json, as nerfstudio writes it.")
+    if path.suffix.lower() not in UPLOAD_SUFFIXES:
+        raise ValueError(
+            "The camera file must be a transforms.json, as nerfstudio writes it, or one of "
+            f"{', '.join(UPLOAD_SUFFIXES[1:])}."
+        )
     if not path.is_file():
         raise ValueError("The camera file is gone. Upload it again.")
     size = path.stat().st_size

@@ -10,7 +10,7 @@ from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.ui import example_scenes, frame_strip, share_link
 from videorfsplat.ui.example_scenes import ExampleScene
-from videorfsplat.ui.given_cameras import PRESETS
+from videorfsplat.ui.given_cameras import PRESETS, UPLOAD_SUFFIXES
 from videorfsplat.ui.page_files import read_asset
 from videorfsplat.ui.page_settings import CAMERA_SOURCES, RANGES, Fields, Variant
 from videorfsplat.ui.splat_viewer import SplatViewer
@@ -152,7 +152,10 @@ def _settings(c: SimpleNamespace, has_few_step: bool) -> None:
         presets = [(label, name) for name, label in PRESETS.items()]
         c.preset = gr.Dropdown(presets, value="orbit_left", label="Path", visible=False)
         c.camera_file = gr.File(
-            label="transforms.json", file_types=[".json"], visible=False, height=120
+            label="Cameras: transforms.json, .npz, .tum, .glb, COLMAP .zip, any unit and number",
+            file_types=[*UPLOAD_SUFFIXES],
+            visible=False,
+            height=120,
         )
         c.given_note = gr.HTML(**PLAIN)
         c.given = gr.Plot(show_label=False, visible=False, elem_classes="frustums")

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from videorfsplat.formats.files import json_object, read_lines
+
 
 def read_captions(path: str | Path) -> dict[str, list[str]]:
     """Captions of each scene; lines of one scene add up.
@@ -24,18 +26,15 @@ def caption_line(scene: str, captions: list[str]) -> str:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line)
-                scene, texts = content["scene"], content["captions"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f'{path}, line {number}: expected {{"scene": …, "captions": […]}} ({error})'
-                ) from error
-            is_text = isinstance(scene, str) and isinstance(texts, list)
-            if not is_text or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
-                raise ValueError(f"{path}, line {number}: captions must be texts, at least one")
-            yield scene, texts
+    for number, line in read_lines(path):
+        try:
+            content = json_object(line)
+            scene, texts = content["scene"], content["captions"]
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f'{path}, line {number}: expected {{"scene": …, "captions": […]}} ({error})'
+            ) from error
+        is_text = isinstance(scene, str) and isinstance(texts, list)
+        if not is_text or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
+            raise ValueError(f"{path}, line {number}: captions must be texts, at least one")
+        yield scene, texts

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from videorfsplat.data.readers.colmap_folder import model_folder, read_colmap_folder
+from videorfsplat.data.readers.colmap_folder import (
+    has_model,
+    has_pictures,
+    read_colmap_folder,
+)
 from videorfsplat.data.readers.nerfstudio_folder import FILE_NAME, read_nerfstudio
 from videorfsplat.data.readers.realestate10k import is_camera_file, read_clip
 from videorfsplat.data.readers.sequence import PosedSequence
@@ -48,8 +52,8 @@ def find_scenes(root: str | Path) -> list[SceneSource]:
     """Every scene below a folder, in the order of names.
 
     Recognised are: a folder with `transforms.json` (nerfstudio, DL3DV), a folder with a COLMAP
-    model in `sparse/0`, `sparse` or `colmap/sparse/0` (MVImgNet), and a text file whose first line
-    is an address (RealEstate10K, ACID). The name of a scene is its path.
+    model where tools put it (`find_models`; MVImgNet), and a text file whose first line is an
+    address (RealEstate10K, ACID). The name of a scene is its path.
 
     Raises:
         ValueError: if there is no such folder, or no scene in it.
@@ -66,17 +70,37 @@ def find_scenes(root: str | Path) -> list[SceneSource]:
 
 
 def _walk(root: Path) -> Iterator[SceneSource]:
-    for name, subfolders, files in os.walk(root):
-        folder = Path(name)
-        if FILE_NAME in files:
-            subfolders.clear()
-            yield SceneSource("nerfstudio", folder, root)
-        elif model_folder(folder) is not None:
-            subfolders.clear()
-            yield SceneSource("colmap", folder, root)
-        else:
-            clips = [folder / file for file in files if is_camera_file(folder / file)]
-            # Folders of frames hold thousands of files and no scene.
-            frames = {clip.stem for clip in clips} | {"frames", "images", "videos"}
-            subfolders[:] = [sub for sub in subfolders if sub not in frames]
-            yield from (SceneSource("realestate10k", clip, root) for clip in clips)
+    yield from _walk_folder(root, root)
+
+
+def _walk_folder(folder: Path, root: Path) -> Iterator[SceneSource]:
+    names, files = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            (names if entry.is_dir(follow_symlinks=True) else files).append(entry.name)
+    if FILE_NAME in files:
+        yield SceneSource("nerfstudio", folder, root)
+        return
+    has_colmap = has_model(folder)
+    if has_colmap and has_pictures(folder):
+        yield SceneSource("colmap", folder, root)
+        return
+    clips = [folder / file for file in files if is_camera_file(folder / file)]
+    yield from (SceneSource("realestate10k", clip, root) for clip in clips)
+    # Folders of frames hold thousands of files and no scene.
+    passed = {clip.stem for clip in clips} | {"frames", "images", "videos"}
+    below = [
+        scene
+        for name in sorted(set(names) - passed)
+        if not (folder / name).is_symlink()
+        for scene in _walk_folder(folder / name, root)
+    ]
+    # A model without pictures is a scene only where there is no better one below it.
+    if has_colmap and not any(scene.path != folder and _has_data(scene) for scene in below):
+        yield SceneSource("colmap", folder, root)
+        return
+    yield from below
+
+
+def _has_data(scene: SceneSource) -> bool:
+    return scene.format != "colmap" or has_pictures(scene.path)

@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import av
 import av.container
 import numpy as np
 from jaxtyping import UInt8
 
+from videorfsplat.formats.files import natural_key
 from videorfsplat.formats.video import load_picture
 
 # Half the distance of frames at 30 per second: the nearest frame is the frame that was meant.
 MAX_LATENESS = 1 / 60
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Thing = TypeVar("Thing")
+
+Picture = UInt8[np.ndarray, "_ _ 3"]
 
 
 @runtime_checkable
@@ -27,6 +30,14 @@ class Frames(Protocol):
     def read(self, index: int) -> Picture:
         """One frame as sRGB; a `ValueError` names the file that cannot be read."""
         ...
+
+
+def in_order(things: Sequence[Thing], names: Sequence[str]) -> list[Thing]:
+    """Things in the natural order of their names; as they come, if names without numbers do not
+    tell the order."""
+    if not all(any(letter.isdecimal() for letter in name) for name in names):
+        return list(things)
+    return [things[i] for i in sorted(range(len(things)), key=lambda i: natural_key(names[i]))]
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,26 @@ class VideoMoments:
         if best is None or abs(best.time - wanted) > MAX_LATENESS:
             raise ValueError(f"{self.path}: no frame at {wanted:.3f} s")
         return best.to_ndarray(format="rgb24")
+
+
+def frame_times(path: Path) -> list[float]:
+    """When each frame of a video is shown, in seconds from its start; nothing is decoded.
+
+    Raises:
+        ValueError: naming the video, if it is damaged or has no frames.
+    """
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            assert stream.time_base is not None
+            tick = float(stream.time_base)
+            stamps = [packet.pts for packet in container.demux(stream)]
+            times = sorted(stamp * tick for stamp in stamps if stamp is not None)
+    except (av.FFmpegError, OSError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: not a video, or damaged ({error})") from error
+    if not times:
+        raise ValueError(f"{path}: a video without frames")
+    return times
 
 
 def _nearest_frame(container: av.container.InputContainer, wanted: float) -> av.VideoFrame | None:

@@ -1,20 +1,20 @@
 """Folders with nerfstudio's `transforms.json`, DL3DV-10K's among them.
 
 Pictures may be there at a smaller size than the file states, in `images_2`, `images_4` or
-`images_8` instead of `images`, as DL3DV publishes them. Frames go in the order of their names:
-tools write them in any order.
+`images_8` instead of `images`, as DL3DV publishes them. Frames go in the natural order of their
+names: tools write them in any order.
 """
 
 from pathlib import Path
 
 import torch
 
-from videorfsplat.data.readers.frames import PictureFiles
+from videorfsplat.data.readers.frames import PictureFiles, in_order
 from videorfsplat.data.readers.sequence import PosedSequence, no_points, unknown_depths
+from videorfsplat.formats.pictures import SHRUNK, find_picture
 from videorfsplat.formats.transforms_json import read_transforms
 
 FILE_NAME = "transforms.json"
-_SHRUNK = ("", "_2", "_4", "_8")
 
 
 def read_nerfstudio(folder: Path, root: Path) -> PosedSequence:
@@ -22,15 +22,16 @@ def read_nerfstudio(folder: Path, root: Path) -> PosedSequence:
 
     Args:
         folder: with `transforms.json`.
-        root: folder of the data set.
+        root: folder of the data set; pictures outside it are not read.
 
     Raises:
         ValueError: naming the file and what is wrong: see `read_transforms`; no pictures.
     """
     path = folder / FILE_NAME
-    content = read_transforms(path, torch.float64, ignore_distortion=True)
-    order = sorted(range(len(content.image_paths)), key=lambda i: content.image_paths[i])
-    pictures = _find_pictures(folder, [content.image_paths[i] for i in order])
+    content = read_transforms(path, torch.float64, ignore_distortion=True, root=root)
+    names = content.image_paths
+    order = in_order(range(len(names)), names)
+    pictures = _find_pictures(folder, [names[i] for i in order], root)
     present = [i for i, picture in enumerate(pictures) if picture is not None]
     if not present:
         raise ValueError(f"{path}: none of its {len(order)} pictures is there")
@@ -42,22 +43,16 @@ def read_nerfstudio(folder: Path, root: Path) -> PosedSequence:
         content.distortion[kept],
         unknown_depths(len(kept)),
         no_points(len(kept)),
-        tuple(content.image_paths[i] for i in order if i not in set(kept)),
+        tuple(names[i] for i in order if i not in set(kept)),
+        tuple(content.left_out),
+        tuple(content.sizes[i] for i in kept),
     )
 
 
-def _find_pictures(folder: Path, names: list[str]) -> list[Path | None]:
+def _find_pictures(folder: Path, names: list[str], root: Path) -> list[Path | None]:
     """Files of a scene, all of the largest size that is there; `None` where one is missing."""
-    for suffix in _SHRUNK:
-        paths = [_resolve(folder, name, suffix) for name in names]
+    for shrunk in SHRUNK:
+        paths = [find_picture(folder, name, root=root, shrunk=shrunk) for name in names]
         if any(paths):
             return paths
     return [None] * len(names)
-
-
-def _resolve(folder: Path, name: str, suffix: str) -> Path | None:
-    """The file of a picture whose folder is called `images`, or `images` and a suffix."""
-    path = folder / name
-    if suffix:
-        path = path.parent.with_name(path.parent.name + suffix) / path.name
-    return path if path.is_file() else None

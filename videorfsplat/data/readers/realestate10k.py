@@ -1,32 +1,38 @@
 """RealEstate10K and ACID: a text file of cameras for each clip, beside frames or a video.
 
-The first line is the address of the video. Every other line holds 19 numbers: a time in
-microseconds; fx, fy, cx, cy as shares of the image's width and height; two zeros; the 3×4 matrix
-[R|t] row by row, world→camera with OpenCV axes (google.github.io/realestate10k, "Data format").
+The lines are those of `formats.poses.read_realestate10k` (google.github.io/realestate10k, "Data
+format").
 
-Frames are looked for as `<time>.png` or `.jpg` in a folder named like the camera file, beside it or
-at the same place below a folder `frames`; a video as `<clip>.mp4` beside the camera file, or by its
-YouTube id in a folder `videos`. Either folder lies beside the camera file or further up.
+Frames are `<time>.png` or `.jpg` in a folder named like the camera file or the video. It lies
+beside the camera file, or at the same place of the split below another folder (`frames`, `dataset`,
+…) that stands beside or further up. A video is `<clip>.mp4` beside the camera file or in
+`video_clips/<id>`, or the whole one by its YouTube id in `videos`; also .webm, .mkv, .mov.
 """
 
+import functools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
-import torch
 
-from videorfsplat.data.readers.frames import Frames, PictureFiles, VideoMoments
+from videorfsplat.data.readers.frames import (
+    Frames,
+    PictureFiles,
+    VideoMoments,
+    frame_times,
+)
 from videorfsplat.data.readers.sequence import (
     PosedSequence,
     no_distortion,
     no_points,
     unknown_depths,
 )
-from videorfsplat.geometry.cameras import Cameras
+from videorfsplat.formats.poses import read_realestate10k, realestate10k_cameras
 
-_COLUMNS = 19
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+_PICTURES = (".png", ".jpg", ".jpeg")
+_VIDEOS = (".mp4", ".webm", ".mkv", ".mov")
 
 
 def is_camera_file(path: Path) -> bool:
@@ -34,7 +40,8 @@ def is_camera_file(path: Path) -> bool:
     if path.suffix != ".txt":
         return False
     with path.open("rb") as file:
-        return file.read(8).startswith((b"http://", b"https://"))
+        start = file.read(16).removeprefix(b"\xef\xbb\xbf")
+    return start.startswith((b"http://", b"https://"))
 
 
 def read_clip(path: Path, root: Path) -> PosedSequence:
@@ -45,19 +52,17 @@ def read_clip(path: Path, root: Path) -> PosedSequence:
         root: folder of the data set.
 
     Raises:
-        ValueError: naming the file and what is wrong: a line that is no camera, no frames.
+        ValueError: naming the file and what is wrong: a line that is no camera, no frames, a video
+            whose frames cannot be told apart.
     """
-    address, rows = _read_lines(path)
+    address, rows = read_realestate10k(path)
     times = rows[:, 0].round().astype(np.int64)
     frames, kept = _find_frames(path, root, address, times)
     height, width = frames.read(0).shape[:2]
+    missing = np.setdiff1d(np.arange(len(rows)), kept)
     rows = rows[kept]
-    viewmats = np.tile(np.eye(4), (len(rows), 1, 1))
-    viewmats[:, :3] = rows[:, 7:].reshape(-1, 3, 4)
-    Ks = np.tile(np.eye(3), (len(rows), 1, 1))
-    Ks[:, [0, 1, 0, 1], [0, 1, 2, 2]] = rows[:, 1:5] * (width, height, width, height)
     try:
-        cameras = Cameras(torch.from_numpy(viewmats), torch.from_numpy(Ks), width, height)
+        cameras = realestate10k_cameras(rows, width, height)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return PosedSequence(
@@ -67,71 +72,105 @@ def read_clip(path: Path, root: Path) -> PosedSequence:
         no_distortion(len(rows)),
         unknown_depths(len(rows)),
         no_points(len(rows)),
-        tuple(str(time) for time in np.delete(times, kept)),
+        tuple(str(time) for time in times[missing]),
     )
-
-
-def _read_lines(path: Path) -> tuple[str, np.ndarray]:
-    """The address, and the cameras in the order of time."""
-    try:
-        address, *lines = path.read_text(encoding="utf-8").splitlines()
-    except ValueError as error:
-        raise ValueError(f"{path}: empty, or not a text file") from error
-    rows = []
-    for number, line in enumerate(lines, 2):
-        if not line.strip():
-            continue
-        try:
-            row = [float(word) for word in line.split()]
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
-        if len(row) != _COLUMNS or not np.isfinite(row).all():
-            raise ValueError(f"{path}, line {number}: expected {_COLUMNS} finite numbers")
-        rows.append(row)
-    if not rows:
-        raise ValueError(f"{path}: no cameras")
-    table = np.array(rows)
-    return address.strip(), table[np.argsort(table[:, 0], kind="stable")]
 
 
 def _find_frames(
     path: Path, root: Path, address: str, times: np.ndarray
 ) -> tuple[Frames, np.ndarray]:
     """The frames that exist, and which of the times they belong to."""
-    for folder in _frame_folders(path, root):
+    # Of lines with one time, the first counts: they would be one frame with two cameras.
+    _, rising = np.unique(times, return_index=True)
+    looked = []
+    for folder in _frame_folders(path, root, _video_id(address)):
+        looked.append(folder)
         if folder.is_dir():
-            found = {int(p.stem): p for p in folder.iterdir() if _is_frame(p)}
-            kept = np.flatnonzero(np.isin(times, list(found)))
-            if not len(kept):
-                raise ValueError(f"{folder}: none of the frames that {path.name} lists")
-            return PictureFiles([found[int(time)] for time in times[kept]]), kept
-    for video in _videos(path, root, address):
+            found = {int(p.stem): p for p in sorted(folder.iterdir(), reverse=True) if _is_frame(p)}
+            kept = rising[np.isin(times[rising], list(found))]
+            if len(kept):
+                return PictureFiles([found[int(time)] for time in times[kept]]), kept
+    for video in _clips(path, root, _video_id(address)):
+        looked.append(video)
         if video.is_file():
-            return VideoMoments(video, (times / 1e6).tolist()), np.arange(len(times))
-    raise ValueError(f"{path}: neither frames nor a video of this clip, {address}")
+            return _clip_frames(video, times, rising)
+    for video in _whole_videos(path, root, _video_id(address)):
+        looked.append(video)
+        if video.is_file():
+            return VideoMoments(video, (times[rising] / 1e6).tolist()), rising
+    places = ", ".join(dict.fromkeys(str(place.relative_to(root)) for place in looked))
+    raise ValueError(
+        f"{path}: neither frames nor a video of this clip, {address}; looked for {places}"
+    )
+
+
+def _clip_frames(video: Path, times: np.ndarray, rising: np.ndarray) -> tuple[Frames, np.ndarray]:
+    """Frames of a video that is named like the clip: the clip alone, or the whole video.
+
+    Raises:
+        ValueError: if it is neither: a clip with a margin does not say where its frames are.
+    """
+    seconds = frame_times(video)
+    if len(seconds) == len(times):
+        return VideoMoments(video, seconds), np.arange(len(times))
+    wanted = times[rising] / 1e6
+    if len(seconds) > len(times) and seconds[0] <= wanted[0] and wanted[-1] <= seconds[-1] + 0.1:
+        return VideoMoments(video, wanted.tolist()), rising
+    raise ValueError(
+        f"{video}: {len(seconds)} frames from {seconds[0]:.3f} s to {seconds[-1]:.3f} s for "
+        f"{len(times)} cameras from {wanted[0]:.3f} s to {wanted[-1]:.3f} s; cut it to just the "
+        "clip's frames, or take the whole video"
+    )
 
 
 def _is_frame(path: Path) -> bool:
-    return path.stem.isdigit() and path.suffix.lower() in _SUFFIXES
+    return path.stem.isdecimal() and path.suffix.lower() in _PICTURES
 
 
-def _frame_folders(path: Path, root: Path) -> Iterator[Path]:
-    yield path.with_suffix("")
-    for folder in _folders_above(path, root):
-        yield folder / "frames" / path.relative_to(folder).with_suffix("")
-        yield folder / "frames" / path.stem
-
-
-def _videos(path: Path, root: Path, address: str) -> Iterator[Path]:
-    yield path.with_suffix(".mp4")
+def _video_id(address: str) -> str | None:
     url = urlparse(address)
     video_id = parse_qs(url.query).get("v", [url.path.rsplit("/", 1)[-1]])[0]
     # A name that came from a file must not lead out of the folder.
-    if video_id and Path(video_id).name == video_id:
-        for folder in _folders_above(path, root):
-            yield folder / "videos" / f"{video_id}.mp4"
+    return video_id if video_id and Path(video_id).name == video_id else None
+
+
+def _frame_folders(path: Path, root: Path, video_id: str | None) -> Iterator[Path]:
+    yield path.with_suffix("")
+    for above in _folders_above(path, root):
+        parts = path.relative_to(above).with_suffix("").parts
+        for folder in (above / "frames", *_subfolders(above)):
+            yield folder.joinpath(*parts)
+            # Beside the folder of camera files: RealEstate10K/train and dataset/train.
+            yield folder.joinpath(*parts[1:])
+            yield folder / path.stem
+            if video_id is not None:
+                yield folder / video_id
+
+
+def _clips(path: Path, root: Path, video_id: str | None) -> Iterator[Path]:
+    yield from (path.with_suffix(suffix) for suffix in _VIDEOS)
+    for above in _folders_above(path, root) if video_id is not None else ():
+        for folder in ("video_clips", "videos", "clips"):
+            for suffix in _VIDEOS:
+                yield above / folder / str(video_id) / f"{path.stem}{suffix}"
+
+
+def _whole_videos(path: Path, root: Path, video_id: str | None) -> Iterator[Path]:
+    for above in _folders_above(path, root) if video_id is not None else ():
+        yield from (above / "videos" / f"{video_id}{suffix}" for suffix in _VIDEOS)
 
 
 def _folders_above(path: Path, root: Path) -> list[Path]:
     """From the file's own folder up to that of the data set."""
     return [folder for folder in path.parents if folder == root or root in folder.parents]
+
+
+def _subfolders(folder: Path) -> tuple[Path, ...]:
+    return _listed(folder, folder.stat().st_mtime_ns)
+
+
+# A folder of splits has a few folders, but one of camera files has 70,000 files to pass over.
+@functools.lru_cache(maxsize=64)
+def _listed(folder: Path, changed: int) -> tuple[Path, ...]:
+    with os.scandir(folder) as entries:
+        return tuple(sorted(Path(entry.path) for entry in entries if entry.is_dir()))

@@ -34,6 +34,11 @@ class PosedSequence:
     """World points that each view sees; none where the recording has none."""
     missing: tuple[str, ...] = field(default=())
     """Frames that the metadata lists and the folder lacks."""
+    left_out: tuple[str, ...] = field(default=())
+    """What was wrong with frames that cannot be used."""
+    sizes: tuple[tuple[int, int], ...] = field(default=())
+    """Width and height that the metadata states of each frame, if they may differ; `cameras` are
+    stretched to one size."""
 
     def __post_init__(self) -> None:
         counts = {
@@ -43,11 +48,16 @@ class PosedSequence:
             len(self.median_depths),
             len(self.points),
         }
+        counts |= {len(self.sizes)} if self.sizes else set()
         if len(counts) != 1:
             raise ValueError(f"{self.name}: frames and cameras differ in number, {sorted(counts)}")
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height of a frame, as the metadata states them."""
+        return self.sizes[index] if self.sizes else (self.cameras.width, self.cameras.height)
 
 
 def no_distortion(num_views: int) -> Float[Tensor, "v 6"]:

@@ -1,6 +1,8 @@
 """Which views of a recording make a training scene, and how they come to the model's size."""
 
+import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,15 +10,21 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from videorfsplat.data.readers.frames import Picture
+from videorfsplat.data.readers.frames import Picture, PictureFiles
 from videorfsplat.data.readers.lens import undistort_frame
 from videorfsplat.data.readers.sequence import Points, PosedSequence
 from videorfsplat.data.readers.view_sampling import ViewSampling
-from videorfsplat.geometry.cameras import Cameras, normalize_cameras, rotation_angle_degrees
+from videorfsplat.geometry.cameras import (
+    Cameras,
+    rotation_angle_degrees,
+    stands_still,
+)
+
+logger = logging.getLogger(__name__)
 
 # Windows are drawn this often before a recording is given up.
 _TRIES = 64
-# Reconstructions put scenes at about unit size: cameras this close together never moved.
+# Cameras this close together never moved, as a share of the depth of what they see.
 _STANDSTILL = 1e-3
 
 
@@ -63,7 +71,9 @@ def choose_views(
     if count < needed:
         raise ValueError(f"{sequence.name}: {count} frames, {needed} are needed")
     extent = float((cameras.centers - cameras.centers[0]).norm(dim=1).max())
-    if extent < _STANDSTILL:
+    known = sequence.median_depths[sequence.median_depths.isfinite()]
+    still = _STANDSTILL * float(known.median()) if len(known) else 0.0
+    if extent <= still or stands_still(cameras):
         raise ValueError(f"{sequence.name}: the camera stands still (extent {extent:.2g})")
     for _ in range(_TRIES):
         span = int(rng.integers(needed, count + 1))
@@ -106,20 +116,39 @@ def draw_sample(
     Raises:
         ValueError: as `choose_views`; naming a frame that cannot be read or has another shape.
     """
-    indices = choose_views(sequence, sampling, rng, novel_views)
-    others = np.setdiff1d(np.arange(indices[0], indices[-1]), indices)
-    read = indices + np.sort(rng.choice(others, novel_views, replace=False)).tolist()
+    usable = list(range(len(sequence)))
+    while True:
+        part = _frames_of(sequence, usable)
+        chosen = choose_views(part, sampling, rng, novel_views)
+        others = np.setdiff1d(np.arange(chosen[0], chosen[-1]), chosen)
+        drawn = chosen + np.sort(rng.choice(others, novel_views, replace=False)).tolist()
+        indices = [usable[i] for i in chosen]
+        read = [usable[i] for i in drawn]
+        pictures, bad = _read(sequence, read)
+        if not bad:
+            break
+        # One bad frame is no reason to lose the recording.
+        logger.warning("%s: left out: %s", sequence.name, "; ".join(bad.values()))
+        usable = [i for i in usable if i not in bad]
+        if len(usable) < sampling.num_views + novel_views:
+            raise ValueError(
+                f"{sequence.name}: {len(usable)} good frames, {sampling.num_views + novel_views} "
+                f"are needed; {next(iter(bad.values()))}"
+            )
     frames, cameras = fit_views(
-        [sequence.frames.read(index) for index in read],
+        pictures,
         sequence.cameras[read],
         sequence.distortion[read],
         (sampling.height, sampling.width),
         name=sequence.name,
+        sizes=[sequence.size(index) for index in read],
     )
     depth = float(sequence.median_depths[indices[0]])
-    known = depth if np.isfinite(depth) and depth > 0 else None
     count = len(indices)
-    _, unit = normalize_cameras(cameras[:count], known)
+    centers = cameras.centers[:count]
+    # Recordings come in any unit, so that no length is too small; views in one place have none.
+    extent = float((centers[1:] - centers[0]).norm(dim=1).mean()) or 1.0
+    unit = depth if np.isfinite(depth) and depth > 0 else extent
     start = sequence.cameras.viewmats[indices[0]]
     cameras = cameras.relative_to_first().scaled(1.0 / unit).to(torch.float32)
     return SceneSample(
@@ -132,6 +161,42 @@ def draw_sample(
         novel_frames=frames[count:],
         novel_cameras=cameras[count:],
     )
+
+
+def _frames_of(sequence: PosedSequence, indices: list[int]) -> PosedSequence:
+    """The recording as if it had these frames alone; for choosing, not for reading."""
+    if len(indices) == len(sequence):
+        return sequence
+    return PosedSequence(
+        sequence.name,
+        PictureFiles([Path()] * len(indices)),
+        sequence.cameras[indices],
+        sequence.distortion[indices],
+        sequence.median_depths[indices],
+        tuple(sequence.points[i] for i in indices),
+    )
+
+
+def _read(sequence: PosedSequence, indices: list[int]) -> tuple[list[Picture], dict[int, str]]:
+    """Pictures, and what is wrong with frames that are no picture of their camera."""
+    pictures, bad = [], {}
+    for index in indices:
+        try:
+            pictures.append(sequence.frames.read(index))
+            _check_shape(pictures[-1], sequence.size(index))
+        except ValueError as error:
+            bad[index] = f"frame {index + 1}: {error}"
+    return pictures, bad
+
+
+def _check_shape(picture: Picture, size: tuple[int, int]) -> None:
+    height, width = picture.shape[:2]
+    # A picture shrunk by a whole factor may have lost part of a pixel to rounding.
+    if abs(width * size[1] - height * size[0]) > max(size):
+        raise ValueError(
+            f"pictures of {width}x{height} do not have the shape of the cameras' "
+            f"{size[0]}x{size[1]}"
+        )
 
 
 def _moved(
@@ -167,63 +232,68 @@ def fit_views(
     size: tuple[int, int],
     *,
     name: str = "",
+    sizes: list[tuple[int, int]] | None = None,
 ) -> tuple[UInt8[Tensor, "v 3 _ _"], Cameras]:
     """Undistort, crop and resize frames; the cameras follow.
 
-    The crop is the largest with the principal point in its middle and the shape that makes pixels
-    square, because raymaps are turned back into cameras as if both were so.
+    Every picture is cropped by its own camera. The crops have the principal point in their middle
+    and the shape that makes pixels square, because raymaps are turned back into cameras as if both
+    were so; they are the largest that give all views one field of view.
 
     Args:
-        pictures: V frames of one size, the cameras' or that times a factor.
+        pictures: V frames, each of its camera's size or that times a factor.
         cameras: their cameras.
         distortion: their lenses.
         size: height and width of the result.
         name: of the scene, for messages.
+        sizes: width and height of each camera, where they differ; `cameras` are stretched to one.
 
     Raises:
-        ValueError: if a picture has another size or shape than the cameras say.
+        ValueError: if a picture has another shape than its camera says.
     """
-    height, width = pictures[0].shape[:2]
-    if any(picture.shape[:2] != (height, width) for picture in pictures):
-        sizes = sorted({f"{p.shape[1]}x{p.shape[0]}" for p in pictures})
-        raise ValueError(f"{name}: pictures differ in size, {', '.join(sizes)}")
-    # A picture shrunk by a whole factor may have lost part of a pixel to rounding.
-    if abs(width * cameras.height - height * cameras.width) > max(cameras.width, cameras.height):
-        raise ValueError(
-            f"{name}: pictures of {width}x{height} do not have the shape of the cameras' "
-            f"{cameras.width}x{cameras.height}"
-        )
-    cameras = cameras.resized(width, height)
-    crops, corners = _crop_windows(cameras, size)
-    frames = []
-    views = zip(pictures, cameras.Ks, distortion, corners, strict=True)
-    for picture, K, lens, (left, top) in views:
+    sizes = [(cameras.width, cameras.height)] * len(pictures) if sizes is None else sizes
+    scales = []
+    for picture, stated in zip(pictures, sizes, strict=True):
+        try:
+            _check_shape(picture, stated)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        scales.append([picture.shape[1] / cameras.width, picture.shape[0] / cameras.height, 1.0])
+    Ks = cameras.Ks * torch.tensor(scales, dtype=cameras.Ks.dtype)[:, :, None]
+    shapes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    frames, cropped = [], []
+    views = zip(pictures, Ks, distortion, _crop_windows(Ks, shapes, size), strict=True)
+    for picture, K, lens, (top, left, height, width) in views:
         frame = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()
         if lens.any():
             frame = undistort_frame(frame, K, lens)
-        frame = frame[:, top : top + crops[0], left : left + crops[1]]
+        frame = frame[:, top : top + height, left : left + width]
         frame = F.interpolate(frame[None], size, mode="bilinear", antialias=True)[0]
         frames.append(frame.clamp(0, 255).round().byte())
-    Ks = cameras.Ks.clone()
-    Ks[:, :2, 2] -= torch.tensor(corners, dtype=Ks.dtype)
-    cropped = replace(cameras, Ks=Ks, width=crops[1], height=crops[0])
-    return torch.stack(frames), cropped.resized(size[1], size[0])
+        K = K.clone()
+        K[:2, 2] -= torch.tensor([left, top], dtype=K.dtype)
+        cropped.append(K * K.new_tensor([size[1] / width, size[0] / height, 1.0])[:, None])
+    cameras = replace(cameras, Ks=torch.stack(cropped), width=size[1], height=size[0])
+    return torch.stack(frames), cameras
 
 
 def _crop_windows(
-    cameras: Cameras, size: tuple[int, int]
-) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Height and width of the crop of all views, and its left and top edge in each."""
-    centers = cameras.Ks[:, :2, 2]
-    far = torch.tensor([cameras.width, cameras.height], dtype=centers.dtype)
-    room_x, room_y = (2 * torch.minimum(centers, far - centers)).amin(dim=0).tolist()
-    focal_x, focal_y = cameras.Ks[:, 0, 0].median(), cameras.Ks[:, 1, 1].median()
-    aspect = size[1] / size[0] * float(focal_x / focal_y)
-    crop_width = min(room_x, room_y * aspect)
-    crop = max(round(crop_width / aspect), 1), max(round(crop_width), 1)
-    corners = []
-    for x, y in centers.tolist():
-        left = min(max(round(x - crop[1] / 2), 0), cameras.width - crop[1])
-        top = min(max(round(y - crop[0] / 2), 0), cameras.height - crop[0])
-        corners.append((left, top))
-    return crop, corners
+    Ks: Float[Tensor, "v 3 3"], shapes: list[tuple[int, int]], size: tuple[int, int]
+) -> list[tuple[int, int, int, int]]:
+    """Top, left, height and width of the crop of each view: one field of view for all."""
+    wanted = size[1] / size[0]
+    widths = []
+    for K, (height, width) in zip(Ks.tolist(), shapes, strict=True):
+        (fx, _, cx), (_, fy, cy), _ = K
+        room_x, room_y = 2 * min(cx, width - cx), 2 * min(cy, height - cy)
+        widths.append(min(room_x, room_y * wanted * fx / fy) / fx)
+    tangent = min(widths)
+    windows = []
+    for K, (height, width) in zip(Ks.tolist(), shapes, strict=True):
+        (fx, _, cx), (_, fy, cy), _ = K
+        crop_width = min(max(round(tangent * fx), 1), width)
+        crop_height = min(max(round(tangent * fy / wanted), 1), height)
+        left = min(max(round(cx - crop_width / 2), 0), width - crop_width)
+        top = min(max(round(cy - crop_height / 2), 0), height - crop_height)
+        windows.append((top, left, crop_height, crop_width))
+    return windows
