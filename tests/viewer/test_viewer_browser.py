@@ -53,10 +53,10 @@ def test_shows_the_scenes_axes_where_opencv_has_them(viewer):
     assert dominant(captured, row=48, column=48 + 29) == "red"
     assert dominant(captured, row=48 + 29, column=48) == "green"
     # On screen, in a viewer of another size and shape.
-    viewer.resize(480, 360)
+    viewer.resize(480, 480)
     shown = viewer.screenshot()
-    assert dominant(shown, 180, 240) == "blue"
-    assert dominant(shown, 180, 240 + 108) == "red"
+    assert dominant(shown, 240, 240) == "blue"
+    assert dominant(shown, 240, 240 + 144) == "red"
 
 
 def test_a_camera_shows_what_the_rasteriser_draws(viewer, site_folder):
@@ -288,8 +288,9 @@ def test_cameras_after_a_scene_are_all_in_view_until_a_hand_moves_it(viewer):
 
 def test_a_double_click_makes_its_place_the_middle(viewer):
     viewer.load("axes.ply", cameras=f"{viewer.site}/axes.json")
-    viewer.resize(480, 360)
-    viewer.page.mouse.dblclick(240 + 108, 180)
+    viewer.resize(480, 480)
+    # One unit at depth 4 is 0.3 of the picture's width.
+    viewer.page.mouse.dblclick(240 + 144, 240)
     viewer.wait_for("pose", camera=None)
     back = np.array(viewer.pose()["transform"])[:3, 2]
     # The red ball stands at (1, 0, 4) before view 1, as seen from the origin.
@@ -425,7 +426,6 @@ def test_a_gamepad_wakes_the_viewer_and_is_read_after_a_rest(viewer):
         viewer.page.evaluate(pushed_stick, [plugged, 1])
         viewer.wait_for("pose")
         viewer.page.evaluate(pushed_stick, [True, 0])
-
 
 
 def test_steps_instead_of_gliding_for_people_who_want_no_motion(open_page, site):
@@ -571,7 +571,9 @@ def test_a_drag_turns_about_the_subject(viewer, site_folder, folder):
     """The pivot is where the axes of the views before and after meet; the subject's depth is that
     of what the rasteriser draws in the middle of the picture."""
     (site_folder / folder.name).symlink_to(folder)
-    viewer.load(f"{folder.name}/{SPLATS_NAME}", cameras=f"{viewer.site}/{folder.name}/transforms.json")
+    viewer.load(
+        f"{folder.name}/{SPLATS_NAME}", cameras=f"{viewer.site}/{folder.name}/transforms.json"
+    )
     before = np.array(viewer.pose()["transform"])
     drag(viewer, 60)
     viewer.wait_for("cameraSelected", camera=None)
@@ -592,7 +594,8 @@ def test_opens_at_the_middle_camera_whose_picture_fills_the_canvas(viewer):
     viewer.send("setView", view={"compare": True, "divider": 1})
     viewer.page.wait_for_timeout(300)
     magenta = (viewer.screenshot() == (255, 0, 255)).all(axis=-1)
-    assert magenta[60:-80, 2:-60].mean() > 0.98
+    # Controls lie over the rest.
+    assert magenta[90:-80, 2:340].mean() > 0.98
 
 
 def test_the_first_flight_ends_at_the_first_touch(viewer):
@@ -644,18 +647,23 @@ def test_the_scene_goes_on_behind_the_splats_and_fades_into_it(viewer):
 
 @pytest.mark.parametrize("awake", [False, True])
 def test_one_finger_scrolls_the_page_until_the_viewer_is_tapped(browser, site, awake):
-    context = browser.new_context(
-        viewport={"width": 390, "height": 640}, has_touch=True, is_mobile=True
-    )
+    context = browser.new_context(viewport={"width": 390, "height": 640}, has_touch=True)
     viewer = ViewerPage(context.new_page(), site)
     load_cloud(viewer)
     if awake:
         viewer.page.touchscreen.tap(WIDTH / 2, HEIGHT / 2)
         expect(viewer.surface).to_have_class(re.compile("awake"))
     session = context.new_cdp_session(viewer.page)
-    swipe = {"x": WIDTH / 2, "y": HEIGHT / 2, "yDistance": -100, "gestureSourceType": "touch"}
     before = viewer.pose()["transform"]
-    session.send("Input.synthesizeScrollGesture", swipe)
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
+
+    touch("touchStart", {"x": WIDTH / 2, "y": 170})
+    for step in range(1, 13):
+        touch("touchMove", {"x": WIDTH / 2, "y": 170 - 12 * step})
+    touch("touchEnd")
+    viewer.page.wait_for_timeout(300)
     has_turned = viewer.pose()["transform"] != before
     assert has_turned == awake
     assert (viewer.page.evaluate("() => scrollY") > 50) == (not awake)

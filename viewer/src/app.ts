@@ -495,7 +495,8 @@ export class ViewerApp implements Commands {
     }
 
     get #showsBackdrop(): boolean {
-        return this.#background === 'scene' && this.#backdrop.hasColors;
+        const isThere = this.#stage !== null && this.#backdrop.hasColors;
+        return this.#background === 'scene' && isThere;
     }
 
     #splatStyle(): SplatStyle {

@@ -36,7 +36,14 @@ export class PathRecorder {
         this.#wait = INTERVAL_SECONDS;
         const fov = (fovOnCanvas(view.lens, canvas) * Math.PI) / 180;
         const focal = SIDE / 2 / Math.tan(fov / 2);
-        this.#frames.push({ transform_matrix: matrix, fl_x: focal, fl_y: focal });
+        // Readers of such files expect a picture's name.
+        const name = `frames/${String(this.#frames.length).padStart(3, '0')}.png`;
+        this.#frames.push({
+            file_path: name,
+            transform_matrix: matrix,
+            fl_x: focal,
+            fl_y: focal,
+        });
         if (this.#frames.length > MAX_FRAMES)
             this.#frames = this.#frames.filter((_, i) => i % 2 === 0);
     }

@@ -90,6 +90,9 @@ export class Toolbar {
         );
         this.#vr = iconButton(RectangleGoggles, 'Enter VR', null, () => commands.startXr('vr'));
         this.#ar = iconButton(Glasses, 'Enter AR', null, () => commands.startXr('ar'));
+        for (const button of [this.#frustums, this.#screenshot, this.#record]) {
+            button.classList.add('minor');
+        }
         const reset = iconButton(RotateCcw, 'Reset view', 'R', () => commands.reset());
         const help = iconButton(CircleQuestionMark, 'Help and keys', '?', () =>
             commands.showHelp(),
