@@ -82,6 +82,7 @@ def ask_column(has_few_step: bool) -> SimpleNamespace:
             js_on_load=read_asset("queue_words.js"),
             **PLAIN,
         )
+        c.picks = gr.HTML(elem_id="picks", js_on_load=read_asset("picks.js"), **PLAIN)
         c.model = gr.HTML(elem_id="model", **PLAIN)
     with gr.Accordion("Advanced", open=False, elem_id="settings"):
         _settings(c)
@@ -108,7 +109,6 @@ def scene_tab(examples: list[ExampleScene]) -> SimpleNamespace:
         c.link = gr.HTML(
             share_link.share_buttons(), js_on_load=share_link.ON_LOAD, elem_id="share", **PLAIN
         )
-    c.picks = gr.HTML(elem_id="picks", js_on_load=read_asset("picks.js"), **PLAIN)
     c.frames = gr.HTML(
         scene_folder.NO_FRAMES,
         js_on_load=scene_folder.on_load("scene"),

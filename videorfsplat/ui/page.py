@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.routing import Route
 
 from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.ui.admission import MAX_SESSIONS, RUNS_LINE, Line
@@ -64,7 +65,7 @@ def build_page(events: PageEvents) -> gr.Blocks:
                     pair = compare_tab()
         activity = [ask.status, ask.generate, pair.compare, ask.stop]
         result = [ask.timetable, scene.viewer, scene.frames, scene.frustums, scene.record]
-        result += [scene.downloads, scene.scene, scene.film, scene.link, scene.picks]
+        result += [scene.downloads, scene.scene, scene.film, scene.link, ask.picks]
         _wire_opening(page, events, ask, scene, tabs, result)
         _wire_fields(events, ask, pair, compare)
         _wire_scene(events, ask, scene)
@@ -88,7 +89,7 @@ def _wire_opening(
     opened = page.load(events.open_page, None, [ask.status, *ask.form, *result], **AT_ONCE)
     shown = [ask.status, *result]
     scene.examples.pick(events.open_example, None, shown, **AT_ONCE)
-    for strip in (scene.visit, scene.picks):
+    for strip in (scene.visit, ask.picks):
         strip.pick(events.open_kept, None, [tabs, *shown], **AT_ONCE)
     # Loading the model takes the processor from the page, so the page comes first.
     opened.then(events.describe_model, None, ask.model, **QUEUED)
@@ -245,6 +246,8 @@ def serve(
         stack, policy, line.listening, events.files.make_room_for_upload
     )
     bound_sockets(page.server, policy)
+    # Before Gradio's own, of which the last takes every path.
+    page.app.router.routes.insert(0, Route(PAGE_PATH, events.shared_page))
     return page
 
 

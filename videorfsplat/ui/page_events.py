@@ -474,7 +474,7 @@ class PageEvents:
             return
         seconds = format_seconds(time.perf_counter() - start)
         what = f"{len(made)} scenes made in {seconds}." if len(made) > 1 else f"Made in {seconds}."
-        detail = "Choose one below the viewer." if len(made) > 1 else _who(made[0])
+        detail = "Choose one." if len(made) > 1 else _who(made[0])
         yield *resting(message_card(what, detail, state="done")), *Result()
 
     def _compare(self, chosen: list[dict[str, Any]], stopped: Event) -> Iterator[tuple[Any, ...]]:

@@ -268,7 +268,7 @@ def choice_of(folders: Sequence[Path], count: int) -> str:
             f'<img src="{about["picture"]}" alt="Scene {index + 1}, seed {about["seed"]}"/>'
             "</button></li>"
         )
-    return f'<h2>Choose one</h2><ol class="picks">{"".join(items)}</ol>'
+    return f'<ol class="picks" aria-label="Scenes to choose from">{"".join(items)}</ol>'
 
 
 def comparison_table(folders: Sequence[Path]) -> str:

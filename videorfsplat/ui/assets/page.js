@@ -65,6 +65,12 @@
         }
     });
 
+    // A scene of a comparison becomes the scene that is shown.
+    document.addEventListener('click', (event) => {
+        const scene = event.target.closest('[data-keep]')?.dataset.keep;
+        if (scene) document.dispatchEvent(new CustomEvent('open-scene', { detail: { scene } }));
+    });
+
     // Which scene is shown, for the strips and the address bar.
     let shown = '';
     const look = () => {

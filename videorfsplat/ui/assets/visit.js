@@ -68,6 +68,8 @@ document.addEventListener('scene-shown', ({ detail }) => {
     history[method](null, '', address);
 });
 
+document.addEventListener('open-scene', ({ detail }) => trigger('pick', detail));
+
 window.addEventListener('popstate', () => {
     const scene = new URLSearchParams(location.search).get('scene');
     if (scene) trigger('pick', { scene });
