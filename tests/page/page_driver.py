@@ -75,6 +75,7 @@ class PageDriver:
 
     @property
     def timetable(self) -> Locator:
+        self.open_advanced()
         return self.page.locator("#settings svg.timetable")
 
     @property

@@ -127,8 +127,7 @@ def scene_tab(examples: list[ExampleScene]) -> SimpleNamespace:
         with gr.Column(min_width=280):
             gr.HTML("<h2>Film</h2>", **PLAIN)
             _film(c)
-            with gr.Accordion("Run record", open=False):
-                c.record = gr.HTML(elem_id="record", **PLAIN)
+            c.record = gr.HTML(elem_id="record", **PLAIN)
             with gr.Accordion("World axes of the files", open=False):
                 c.axes = gr.Radio(AXES_CHOICES, value="opencv", show_label=False, container=False)
     # Names of the scene that is shown, and of the one from before the run that goes on.

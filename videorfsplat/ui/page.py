@@ -21,6 +21,7 @@ from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_files import SERVED_FOLDERS, read_asset
 from videorfsplat.ui.request_files import RequestFiles
+from videorfsplat.ui.share_link import PAGE_PATH
 from videorfsplat.ui.theme import page_css, page_head, page_header, page_theme
 from videorfsplat.ui.web_policy import GuardedApp, WebPolicy, bound_sockets
 from videorfsplat.ui.zero_gpu import on_zero_gpu

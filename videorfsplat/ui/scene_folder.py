@@ -130,7 +130,7 @@ def record_table(description: dict[str, Any]) -> str:
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>"
         for name, value in rows.items()
     )
-    return f'<dl class="record">{lines}</dl>'
+    return f'<details><summary>Run record</summary><dl class="record">{lines}</dl></details>'
 
 
 def _steps(settings: dict[str, Any]) -> str:

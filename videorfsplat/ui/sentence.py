@@ -51,15 +51,10 @@ CAN_DRAW = (
 
 
 class SentenceChips(gr.HTML):
-    """A row of chips that write into the sentence; works without the server.
-
-    Its value is what a person chose by hand where the sentence is the person's own: attribute →
-    value, or "" for one that is to stay open.
-    """
+    """A row of chips that write into the sentence; works without the server."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            value={},
             html_template=_chips_html(),
             js_on_load=read_asset("sentence_chips.js"),
             apply_default_css=False,

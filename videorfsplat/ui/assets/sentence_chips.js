@@ -1,5 +1,4 @@
-// Chips write the sentence as long as it is theirs; a sentence that a person typed is never touched:
-// then a choice is told to the model beside it (the component's value), or its words are added.
+// Chips write the sentence as long as it is theirs; to one that a person typed they add words.
 const box = () => document.querySelector('#composer textarea');
 let written = '';
 let typed = '';
@@ -41,8 +40,6 @@ element.addEventListener('change', (event) => {
     if (now.trim() === '' || now === written) {
         written = compose();
         write(written);
-    } else if (element.querySelector('.chips').dataset.reader) {
-        trigger('choose', { attribute: select.dataset.attribute, value: select.value });
     } else if (select.value) {
         write(`${now.replace(/[\s.,]+$/, '')}, ${select.selectedOptions[0].dataset.phrase}`);
     }
