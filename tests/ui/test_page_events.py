@@ -18,7 +18,6 @@ from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields
 from videorfsplat.ui.page_values import SKIP, Activity, Result
-from videorfsplat.ui.run_status import RunClock
 from videorfsplat.ui.share_link import scene_page
 from videorfsplat.ui.viewer_protocol import check_message
 
@@ -168,7 +167,6 @@ def test_a_link_fills_the_form_and_shows_the_kept_scene(events):
     *_, (_, result), _ = generated(events)
     line = events.share(result.scene, VISITOR, *FIELDS)
     assert "Kept until" in line
-    assert "&lt;iframe" in line
     query = query_of(line)
     card, fields, shown = opened(events, query)
     assert "by its link" in card
@@ -312,16 +310,6 @@ def test_a_flown_path_becomes_given_cameras(events):
     assert "given: transforms.json" in result.record
     with pytest.raises(gr.Error, match="2 to 1000 cameras"):
         events.take_recorded_path(gr.EventData(None, {"frames": []}))
-
-
-def test_whoever_waits_is_told_the_models_own_time():
-    clock = RunClock()
-    assert clock.seconds_until(1) is None
-    clock.note(4.0, 6.0)
-    assert clock.seconds_until(1) == pytest.approx(6, abs=0.5)
-    assert clock.seconds_until(3) == pytest.approx(26, abs=0.5)
-    clock.end()
-    assert clock.seconds_until(1) == 10
 
 
 def test_a_scene_has_a_page_with_its_own_words_and_picture(events):

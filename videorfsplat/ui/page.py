@@ -157,7 +157,6 @@ def _wire_generation(
         **QUEUED,
     )
     begun.failure(events.refuse, None, activity, **AT_ONCE)
-    ask.status.tick(events.tell_wait, None, ask.status, **AT_ONCE)
     return begun.success(
         events.generate, chosen, [*activity, *result], show_progress_on=ask.status, **RUN
     )

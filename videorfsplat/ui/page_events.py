@@ -37,7 +37,6 @@ from videorfsplat.ui.page_values import SKIP, Activity, Result, resting, stoppin
 from videorfsplat.ui.plots import frustum_plot, timetable_svg
 from videorfsplat.ui.request_files import RequestFiles
 from videorfsplat.ui.run_status import (
-    RunClock,
     SamplingStep,
     format_seconds,
     message_card,
@@ -46,7 +45,6 @@ from videorfsplat.ui.run_status import (
 from videorfsplat.ui.scene_folder import frame_strip
 from videorfsplat.ui.share_link import (
     SCENE_KEY,
-    embed_code,
     kept_until,
     scene_address,
     scene_page,
@@ -88,7 +86,6 @@ class PageEvents:
         self.examples = {example.folder.name: example for example in examples}
         self.runs = OngoingRuns(host.after_work)
         self._copies: dict[str, str] = {}
-        self._clock = RunClock()
 
         def sample(settings: GenerationSettings, folder: Path) -> Generator[SamplingStep | Path]:
             from videorfsplat.ui import sampling
@@ -108,18 +105,7 @@ class PageEvents:
         # Before the run enters the thread in which the model would be loaded.
         self.host.start()
         with self.files.new() as folder:
-            run = self._timed(self.host.stream(self._sample(settings, folder), stopped))
-            yield from _worth_showing(run)
-
-    def _timed(self, run: Iterator[SamplingStep | Path]) -> Iterator[SamplingStep | Path]:
-        """The run, which those in line hear of."""
-        try:
-            for item in run:
-                if isinstance(item, SamplingStep):
-                    self._clock.note(item.seconds, item.seconds_left)
-                yield item
-        finally:
-            self._clock.end()
+            yield from _worth_showing(self.host.stream(self._sample(settings, folder), stopped))
 
     # The page opens --------------------------------------------------------------------------
 
@@ -411,11 +397,6 @@ class PageEvents:
                 return
         yield downloads_list(folder, axes, start=name)
 
-    def tell_wait(self, event: gr.EventData) -> Any:
-        """How long whoever stands in line will wait, by the model's own clock."""
-        seconds = self._clock.seconds_until(max(int(event._data["ahead"]), 1))
-        return gr.update(wait="" if seconds is None else format_seconds(seconds))
-
     def make_film(self, scene: str | None, path: str) -> str:
         """A film along a path, as HTML."""
         from videorfsplat.ui.downloads import film_player, make_film
@@ -432,10 +413,8 @@ class PageEvents:
             with errors_in_words("No link"):
                 settings = page_settings.settings_from_fields(fields, self.host.model)
             address = f"{base}?{share_query(settings)}"
-            return share_panel(address, None, "These settings make the same scene again.")
-        address = scene_address(base, folder)
-        embed = embed_code(address, _settings_in(folder).prompt)
-        return share_panel(address, embed, kept_until(folder))
+            return share_panel(address, "These settings make the same scene again.")
+        return share_panel(scene_address(base, folder), kept_until(folder))
 
     def shared_page(self, request: Request) -> Response:
         """The page of a kept scene; that of its settings once the scene is gone."""

@@ -73,6 +73,8 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
     Raises:
         ValueError: in words, saying what to change.
     """
+    if len(fields.prompt or "") > MAX_SENTENCE_CHARACTERS:
+        raise ValueError(f"Write at most {MAX_SENTENCE_CHARACTERS} characters.")
     values: dict[str, Any] = {"prompt": fields.prompt}
     if fields.quality == "fast":
         values |= few_step_sampling(model).settings()

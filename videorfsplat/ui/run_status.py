@@ -2,7 +2,6 @@
 it."""
 
 import html
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +29,6 @@ class SamplingStep:
     """The same of the cameras."""
     seconds_left: float
     """Until the last step, at the pace so far."""
-    seconds: float = 0.0
-    """Since the run began."""
     preview: Preview | None = None
     """In some steps only: previews take time as well."""
 
@@ -97,31 +94,3 @@ def _clock(name: str, stream: str, t: float) -> str:
         f'<span class="clock {stream}"><i style="width: {100 * (1 - t):.1f}%"></i></span>'
         f'<span class="clock-time">t = {t:.2f}</span>'
     )
-
-
-class RunClock:
-    """The model's own time: when the run that goes on will end, and how long one takes."""
-
-    def __init__(self) -> None:
-        self._ends: float | None = None
-        self._typical: float | None = None
-
-    def note(self, seconds_so_far: float, seconds_left: float) -> None:
-        """A step of a run is done."""
-        self._ends = time.monotonic() + seconds_left
-        self._typical = seconds_so_far + seconds_left
-
-    def end(self) -> None:
-        """The run is over."""
-        self._ends = None
-
-    def seconds_until(self, ahead: int) -> float | None:
-        """Until the turn of whoever has so many runs before theirs; `None` while nothing is known.
-
-        Args:
-            ahead: runs before theirs, with the one that goes on.
-        """
-        if self._typical is None:
-            return None
-        left = self._typical if self._ends is None else max(0.0, self._ends - time.monotonic())
-        return left + (ahead - 1) * self._typical

@@ -65,7 +65,6 @@ def _plain(step: DenoisingStep, elapsed: float, preview: Preview | None) -> Samp
         t_image=step.t_image,
         t_pose=step.t_pose,
         seconds_left=elapsed / done * (step.num_inference_steps - done),
-        seconds=elapsed,
         preview=preview,
     )
 

@@ -64,16 +64,14 @@ def share_buttons() -> str:
     return '<button type="button" class="share-button" data-share>Share</button>'
 
 
-def share_panel(address: str, embed: str | None, note: str) -> str:
-    """The button, a link to copy, code for other pages, and how long it holds, as HTML."""
-    lines = [("Link", address)] + ([("Embed", embed)] if embed else [])
-    rows = "".join(
-        f'<label class="share-row"><span>{name}</span>'
-        f'<input type="text" readonly value="{html.escape(value)}"/>'
+def share_panel(address: str, note: str) -> str:
+    """The button, a link to copy, and how long it holds, as HTML."""
+    return (
+        f'{share_buttons()}<div class="share-panel"><label class="share-row"><span>Link</span>'
+        f'<input type="text" readonly value="{html.escape(address)}"/>'
         '<button type="button" data-copy>Copy</button></label>'
-        for name, value in lines
+        f"<p>{html.escape(note)}</p></div>"
     )
-    return f'{share_buttons()}<div class="share-panel">{rows}<p>{html.escape(note)}</p></div>'
 
 
 def scene_address(base: str, folder: Path) -> str:
@@ -86,14 +84,6 @@ def scene_address(base: str, folder: Path) -> str:
     settings = GenerationSettings.from_dict(read_scene_record(folder)["record"]["settings"])
     path = PAGE_PATH.format(name=folder.name)
     return f"{base.rstrip('/')}{path}?{share_query(settings)}"
-
-
-def embed_code(address: str, prompt: str) -> str:
-    """HTML that shows a scene's page inside another."""
-    return (
-        f'<iframe src="{html.escape(address)}" title="{html.escape(prompt)}" width="720" '
-        'height="480" style="border:0" allow="fullscreen; xr-spatial-tracking"></iframe>'
-    )
 
 
 def kept_until(folder: Path) -> str:
