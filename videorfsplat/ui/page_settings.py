@@ -77,7 +77,7 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
         raise ValueError(f"Write at most {MAX_SENTENCE_CHARACTERS} characters.")
     values: dict[str, Any] = {"prompt": fields.prompt}
     if fields.quality == "fast":
-        values |= few_step_sampling(model).settings()
+        values |= {"few_step": True, **few_step_sampling(model).to_dict()}
     else:
         values["num_inference_steps"] = fields.num_inference_steps
         values |= {name: getattr(fields, name) for name in Variant._fields}
