@@ -311,6 +311,8 @@ class Line(Queue):
 class RunDurations:
     """How long runs took, and how long one will take.
 
+    The first run is left out: the model is loaded and kernels are compiled in it.
+
     Args:
         remembered: so many of the last runs.
     """
@@ -319,6 +321,7 @@ class RunDurations:
         self._stepped: deque[tuple[int, float]] = deque(maxlen=remembered)
         self._others: dict[int, deque[float]] = {}
         self._remembered = remembered
+        self._has_begun = False
 
     def add(self, endpoint: int, steps: int | None, seconds: float) -> None:
         """A run has ended.
@@ -328,7 +331,9 @@ class RunDurations:
             steps: that were asked for; `None` if the endpoint decides.
             seconds: that it took.
         """
-        if steps is None:
+        if not self._has_begun:
+            self._has_begun = True
+        elif steps is None:
             self._others.setdefault(endpoint, deque(maxlen=self._remembered)).append(seconds)
         else:
             self._stepped.append((steps, seconds))
@@ -337,16 +342,16 @@ class RunDurations:
         """Seconds of a run; `None` before there was one like it."""
         if steps is None:
             past = self._others.get(endpoint)
-            return float(np.mean(past)) if past else None
+            return float(np.median(past)) if past else None
         if not self._stepped:
             return None
         counts, seconds = np.array(self._stepped, dtype=float).T
         if np.ptp(counts) == 0:
-            return float(np.mean(seconds) * steps / counts[0])
+            return float(np.median(seconds) * steps / counts[0])
         # What a run takes besides its steps, and each of them; neither is less than nothing.
         slope, rest = np.polyfit(counts, seconds, 1)
         if slope <= 0 or rest < 0:
-            return float(seconds.sum() / counts.sum() * steps)
+            return float(np.median(seconds / counts) * steps)
         return float(rest + slope * steps)
 
 
