@@ -5,6 +5,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def _npz_cameras(data: bytes) -> Cameras:
     return cameras_in_axes(cameras, "opengl" if axes == "opengl" else "opencv")
 
 
-def _check_array(file: zipfile.ZipExtFile, size: int) -> None:
+def _check_array(file: IO[bytes], size: int) -> None:
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,

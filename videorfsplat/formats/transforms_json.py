@@ -395,9 +395,11 @@ def _lens(values: dict[str, Any], ignore_distortion: bool) -> list[float]:
 def _matrix(frame: dict[str, Any]) -> np.ndarray:
     rows = frame.get("transform_matrix")
     lengths = [len(r) for r in rows if isinstance(r, list)] if isinstance(rows, list) else []
-    if len(lengths) != len(rows or []) or lengths not in ([4] * 4, [4] * 3):
+    is_list = isinstance(rows, list) and len(lengths) == len(rows)
+    if not is_list or lengths not in ([4] * 4, [4] * 3):
         raise ValueError("transform_matrix is missing or not 4x4")
     matrix = np.eye(4)
+    assert isinstance(rows, list)
     matrix[: len(lengths)] = [[_finite(x, "transform_matrix") for x in row] for row in rows]
     if (matrix[3] != (0, 0, 0, 1)).any():
         raise ValueError("the last row of transform_matrix must be 0, 0, 0, 1")
