@@ -279,7 +279,7 @@ class Reader:
                 return "hang"
         try:
             said = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self.close()
             self._start()
             return "process ended"

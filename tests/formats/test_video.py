@@ -1,4 +1,6 @@
+import contextlib
 import struct
+import tracemalloc
 import zlib
 
 import av
@@ -120,3 +122,18 @@ def test_names_a_picture_whose_header_speaks_of_too_many_pixels(tmp_path):
 def test_bytes_are_rounded_and_clamped():
     renders = torch.tensor([-0.5, 0.0, 0.5, 0.499 / 255, 1.0, 2.0]).reshape(1, 2, 1, 3)
     assert to_uint8(renders).flatten().tolist() == [0, 0, 128, 0, 255, 255]
+
+
+def test_a_chunk_that_claims_gigabytes_takes_no_memory(tmp_path):
+    """Of a file, Pillow asks for as many bytes as the chunk says."""
+    path = tmp_path / "frame.png"
+    Image.new("RGB", (8, 8)).save(path)
+    start, data = path.read_bytes().split(b"IDAT")
+    claimed = (2**31 - 1).to_bytes(4, "big") + b"tEXt"
+    path.write_bytes(start[:-4] + claimed + start[-4:] + b"IDAT" + data)
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        load_picture(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -5,7 +5,6 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ def load_npz(path: str | Path) -> Cameras:
         with reading(path):
             return _npz_cameras(data)
     except ValueError as error:
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = str(error).removeprefix(str(path)).lstrip(": ")
         raise ValueError(f"{path}: not a camera file ({reason})") from error
 
 
@@ -57,7 +56,7 @@ def _npz_cameras(data: bytes) -> Cameras:
             raise ValueError(f"{len(data)} bytes become {total}, which no cameras do")
         for name in archive.namelist():
             with archive.open(name) as file:
-                _check_array(file, archive.getinfo(name).file_size)
+                _check_array(file.read(_MAX_ARRAY_HEADER), archive.getinfo(name).file_size)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         missing = {"viewmats", "Ks", "width", "height", "world_axes"} - set(arrays.files)
         if missing:
@@ -72,7 +71,12 @@ def _npz_cameras(data: bytes) -> Cameras:
     return cameras_in_axes(cameras, "opengl" if axes == "opengl" else "opencv")
 
 
-def _check_array(file: IO[bytes], size: int) -> None:
+_MAX_ARRAY_HEADER = 2**16
+"""Bytes of an array's start that hold its header, which NumPy writes in 128."""
+
+
+def _check_array(start: bytes, size: int) -> None:
+    file = io.BytesIO(start)
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,

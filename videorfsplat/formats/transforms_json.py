@@ -5,6 +5,7 @@ the file or in a frame, which counts more; what is missing is computed as these 
 length from `camera_angle_x`, the centre from the size, the size from the picture.
 """
 
+import io
 import json
 import logging
 import math
@@ -173,8 +174,12 @@ def read_transforms(
         picture = find_picture(path.parent, name, root=root)
         if picture is None:
             return None
-        with Image.open(picture) as image:
-            return image.size
+        try:
+            with Image.open(io.BytesIO(picture.read_bytes())) as image:
+                return image.size
+        # Pillow's decoders agree on no exception for damaged files.
+        except Exception as error:
+            raise ValueError(f"{picture} is not a picture, or damaged ({error})") from error
 
     with reading(path):
         # Notepad's byte order mark is no JSON.
@@ -283,7 +288,7 @@ def _parse(
     for number, frame in enumerate(_frames(content), 1):
         try:
             frames.append(reader.read(frame))
-        except (ValueError, OSError, Image.DecompressionBombError) as error:
+        except ValueError as error:
             problem = f"frame {number}: {error}"
             if strict:
                 raise ValueError(problem) from error
