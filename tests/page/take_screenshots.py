@@ -23,6 +23,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 def opened(visitor: PageDriver) -> None:
     visitor.wait_for_message("loaded")
+    expect(visitor.page.locator(".downloads .waiting")).to_have_count(0)
 
 
 def given(visitor: PageDriver) -> None:
@@ -49,6 +50,7 @@ def sampling(visitor: PageDriver) -> None:
 
 def made(visitor: PageDriver) -> None:
     visitor.generate(PROMPT, steps=24)
+    expect(visitor.page.locator(".downloads a")).to_have_count(13)
 
 
 def compared(visitor: PageDriver) -> None:

@@ -11,7 +11,6 @@ import torch
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation.camera_paths import CameraPath, load_camera_path
-from videorfsplat.generation.processor import use_free_cores
 from videorfsplat.generation.record import (
     StageClock,
     library_versions,
@@ -46,7 +45,6 @@ def stream_scene(
         ValueError: if the trajectory or a setting does not fit the model.
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
-    use_free_cores()
     clock = StageClock()
     scales = settings.scales
     path = None if settings.trajectory is None else _given_cameras(pipeline, settings)

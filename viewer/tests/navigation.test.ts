@@ -162,7 +162,6 @@ const STATE: UiState = {
     hasScene: true,
     splats: 1,
     fullscreen: false,
-    recording: false,
     canStartVr: false,
     canStartAr: false,
 };
