@@ -175,7 +175,7 @@ def test_settings_have_the_defaults_of_the_pipeline():
     shared = {f.name: f.default for f in dataclasses.fields(GenerationSettings)}
     del shared["prompt"]
     common = shared.keys() & parameters.keys()
-    assert len(common) == 5
+    assert len(common) == 6
     assert {name: parameters[name].default for name in common} == {n: shared[n] for n in common}
 
 

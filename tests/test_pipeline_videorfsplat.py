@@ -152,7 +152,7 @@ def test_tuple_holds_the_values_of_the_dictionary(pipeline):
     values = run(pipeline, output_type="pt", return_dict=False)
     assert isinstance(dictionary, VideoRFSplatPipelineOutput)
     assert isinstance(values, tuple)
-    assert len(values) == len(dataclasses.fields(dictionary)) == 6
+    assert len(values) == len(dataclasses.fields(dictionary)) == 7
     assert torch.equal(values[0], dictionary.frames)
     assert torch.equal(values[1][0].viewmats, dictionary.cameras[0].viewmats)
 
@@ -1048,8 +1048,9 @@ def test_a_tuple_has_every_field_at_its_place(pipeline, output_type):
     settings = {"num_inference_steps": 1, "output_type": output_type}
     output = pipeline(PROMPT, generator=seeded(), **settings)
     values = pipeline(PROMPT, generator=seeded(), return_dict=False, **settings)
-    assert len(values) == 6
+    assert len(values) == 7
     names = ("frames", "cameras", "camera_residuals", "gaussians", "latents", "pose_latents")
+    names += ("units",)
     for name, value in zip(names, values, strict=True):
         assert (value is None) == (getattr(output, name) is None), name
     assert torch.equal(values[4], output.latents)

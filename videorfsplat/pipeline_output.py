@@ -43,9 +43,6 @@ class VideoRFSplatPipelineOutput(BaseOutput):
             The views of each scene: `[B,V,3,H,W]` in [0, 1], `[B,V,H,W,3]` in [0, 1], or images.
         cameras (`list[Cameras]`):
             The cameras of each scene, in the frame of its view 1 and the unit of given cameras.
-        units (`list[float]`):
-            Lengths of each scene per length of the model: those of given cameras, 1 for generated
-            ones.
         camera_residuals (`list[float]`):
             How far each scene's generated rays are from its cameras, as `RayFit.residual`; `None`
             for given cameras.
@@ -55,12 +52,15 @@ class VideoRFSplatPipelineOutput(BaseOutput):
             Normalised image latents `[B,C,V,h,w]`.
         pose_latents (`torch.Tensor`):
             Normalised raymaps `[B,6,V,h,w]`.
+        units (`list[float]`):
+            Lengths of each scene per length of the model: those of given cameras, 1 for generated
+            ones.
     """
 
     frames: Tensor | np.ndarray | list[list[PIL.Image.Image]] | None = None
     cameras: list[Cameras] | None = None
-    units: list[float] | None = None
     camera_residuals: list[float] | None = None
     gaussians: list[Gaussians] | None = None
     latents: Tensor | None = None
     pose_latents: Tensor | None = None
+    units: list[float] | None = None

@@ -37,9 +37,9 @@ def settings(toy_models, tmp_path) -> EvaluationSettings:
     [
         ({"suites": ("beauty",)}, "suites must be among autoencoder, .*'beauty'"),
         ({"suites": ()}, "suites must be among"),
-        ({"prompts": 1}, r"prompts must lie in \[2, 100000\], got 1"),
-        ({"seed": -1}, r"seed must lie in \[0, 1000\], got -1"),
-        ({"batch_size": 0}, "batch_size must lie in"),
+        ({"prompts": 1}, "prompts must be a whole number from 2 to 100000, got 1"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 1000, got -1"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 to 4096, got 0"),
     ],
 )
 def test_settings_refuse(settings, changed, complaint):

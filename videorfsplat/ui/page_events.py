@@ -139,7 +139,7 @@ class PageEvents:
         if few_step:
             values = few_step_sampling(self.host.model).to_dict()
         else:
-            values = vars(GenerationSettings)
+            values = Sampling().to_dict()
         scales = [values[name] for name in Variant._fields[1:]]
         return values["num_inference_steps"], values["pose_offset"], *scales, *scales, *scales
 

@@ -5,7 +5,6 @@ something is about to be written: the oldest that nobody uses goes first. Names 
 from 2¹²⁸: who does not have the link cannot find the folder.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -15,6 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that somebody reads cannot be removed anyway
+    fcntl = None
 
 MAX_BYTES = 2 * 2**30
 MAX_UPLOADS_BYTES = 2**29
@@ -108,7 +112,8 @@ class RequestFiles:
         handle = os.open(self._lock_of(name), os.O_RDWR | os.O_CREAT, 0o644)
         try:
             # Shared, as a scene may be looked at by several. The system lets go if we die.
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            if fcntl is not None:
+                fcntl.flock(handle, fcntl.LOCK_SH)
             yield
         finally:
             os.close(handle)
@@ -205,7 +210,8 @@ class _Item:
             return True
         with self._lock.open("rb") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if fcntl is not None:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             self._remove()

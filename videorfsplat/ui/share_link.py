@@ -1,8 +1,10 @@
 """Settings in the address of the page, so that a link reproduces a result."""
 
 import html
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from videorfsplat.generation.settings import GenerationSettings
@@ -30,7 +32,8 @@ element.addEventListener('click', async (event) => {
 
 _WHOLE = ("seed", "num_inference_steps")
 _TEXT = ("prompt", "trajectory")
-_FLAGS = ("few_step",)
+_FLAGS = ("few_step", "complete")
+_OBJECTS = ("choices",)
 # Which model runs is decided by whoever started the page.
 _KEYS = tuple(field.name for field in fields(GenerationSettings) if field.name != "model")
 
@@ -45,6 +48,8 @@ def share_query(settings: GenerationSettings, scene: str | None = None) -> str:
     if settings.trajectory not in (None, *PRESETS):
         settings = replace(settings, trajectory=FILE_TRAJECTORY)
     values = {key: getattr(settings, key) for key in _KEYS}
+    # What is not chosen needs no place in the address.
+    values |= {key: json.dumps(values[key]) if values[key] else None for key in _OBJECTS}
     values[SCENE_KEY] = scene
     return urlencode({key: value for key, value in values.items() if value is not None})
 
@@ -71,9 +76,14 @@ def settings_from_query(query: Mapping[str, str]) -> GenerationSettings | None:
     return GenerationSettings.from_dict({key: _parse(key, text) for key, text in given.items()})
 
 
-def _parse(key: str, text: str) -> str | int | float:
+def _parse(key: str, text: str) -> Any:
     if key in _TEXT:
         return text
+    if key in _OBJECTS:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{key} must be JSON, got {text!r:.40}") from error
     if key in _FLAGS:
         if text not in ("True", "False"):
             raise ValueError(f"{key} must be True or False, got {text!r:.40}")

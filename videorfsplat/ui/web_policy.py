@@ -9,7 +9,6 @@ import ipaddress
 import json
 import os
 import re
-import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from videorfsplat.ui.given_cameras import MAX_UPLOAD_BYTES
 from videorfsplat.ui.page_files import FILE_PATH, SERVED_FOLDERS, ServedFolders
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,6 +41,9 @@ CALL_PATH = "/gradio_api/call/"
 _UPLOAD_BYTES_PER_SECOND = 100_000
 
 _RETRY_SECONDS = 5
+
+# Where the system sets no limit: far more than there are visitors.
+_UNLIMITED_FILES = 2**20
 
 # What the page sends is three deep.
 _MAX_DEPTH = 50
@@ -448,8 +455,10 @@ def bound_sockets(server: Any, policy: WebPolicy) -> None:
 
 
 def _most_files() -> int:
+    if resource is None:
+        return _UNLIMITED_FILES
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**20 if soft == resource.RLIM_INFINITY else soft
+    return _UNLIMITED_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _is_stream(path: str) -> bool:
