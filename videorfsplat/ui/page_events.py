@@ -20,6 +20,7 @@ import gradio as gr
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
+from videorfsplat.sampling.settings import Sampling
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip
@@ -136,10 +137,8 @@ class PageEvents:
     def take_sampling(self, few_step: bool) -> tuple[float, ...]:
         """Steps, δ and guidance scales of the few-step variant, or those of the model; then the
         guidance scales of both sides of a comparison."""
-        if few_step:
-            values = few_step_sampling(self.host.model).to_dict()
-        else:
-            values = Sampling().to_dict()
+        own = few_step_sampling(self.host.model) if few_step else Sampling()
+        values = own.to_dict()
         scales = [values[name] for name in Variant._fields[1:]]
         return values["num_inference_steps"], values["pose_offset"], *scales, *scales, *scales
 
