@@ -241,7 +241,10 @@ def test_three_visitors_are_served_in_turn_each_with_their_own_scene(visit, site
         expect(visitor.page.locator("#record")).to_contain_text(prompt)
     assert site.prompts == list(visitors)
     # Besides the scene made earlier, each page asked for the files of one folder: its own.
-    asked = [re.findall(r"/requests/([\w-]{22})/", " ".join(v.requests)) for v in visitors.values()]
+    asked = [
+        re.findall(r"(?:@|%40)results/([\w-]{22})/", " ".join(v.requests))
+        for v in visitors.values()
+    ]
     own = [set(folders) - before for folders in asked]
     assert [len(folders) for folders in own] == [1, 1, 1]
     assert len(set.union(*own)) == 3

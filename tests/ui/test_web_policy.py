@@ -311,3 +311,14 @@ def test_half_a_request_after_a_whole_one_is_not_waited_for_either(served):
     connection.sendall(b"GET / HT")
     while (received := connection.recv(65536)) != b"":
         assert received
+
+
+def test_two_pages_of_one_process_name_their_own_folders(tmp_path):
+    folders = ServedFolders()
+    for page in ("one", "two"):
+        folders.add("results", tmp_path / page)
+    folders.add("results", tmp_path / "one")
+    assert folders.told(tmp_path / "one" / "a.ply") == "@results/a.ply"
+    assert folders.told(tmp_path / "two" / "a.ply") == "@results-2/a.ply"
+    assert folders.meant("@results-2/a.ply") == str(tmp_path / "two" / "a.ply")
+    assert str(tmp_path) not in folders.told_in(f"{tmp_path}/two/a.ply, {tmp_path}/one/b.ply")

@@ -16,8 +16,13 @@ class ServedFolders:
         self._folders: dict[str, Path] = {}
 
     def add(self, name: str, folder: Path) -> None:
-        """Call `folder` by a name from now on."""
-        self._folders[f"@{name}"] = folder.resolve()
+        """Call `folder` by a name from now on; by one with a number, if another one has it, as
+        with two pages in one process."""
+        folder, told, number = folder.resolve(), f"@{name}", 1
+        while self._folders.get(told, folder) != folder:
+            number += 1
+            told = f"@{name}-{number}"
+        self._folders[told] = folder
 
     def told(self, path: Path) -> str:
         """A path as it is told to visitors: `@name/…` if it lies in a named folder."""
