@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import gradio as gr
 import pytest
+from coroutines import run_coroutine
 
 from videorfsplat.formats.transforms_json import save_transforms
 from videorfsplat.geometry.trajectories import trajectory
@@ -50,7 +51,7 @@ def descriptions(events: PageEvents) -> list[str]:
     async def said() -> list[str]:
         return [card async for card in events.describe_model()]
 
-    return asyncio.run(said())
+    return run_coroutine(said())
 
 
 def generated(events: PageEvents, fields: Fields = FIELDS) -> list[tuple[Activity, Result]]:
@@ -300,14 +301,14 @@ def test_after_a_run_without_result_the_scene_from_before_it_is_back(events):
     _, previous, *_ = events.begin(*FIELDS, result.scene, None)
     # Stopped at once, and begun again: there is no scene on screen, but one to come back to.
     assert events.begin(*FIELDS, None, previous)[1] == previous == result.scene
-    activity, shown = result_of(asyncio.run(events.settle(None, previous, VISITOR)))
+    activity, shown = result_of(run_coroutine(events.settle(None, previous, VISITOR)))
     assert "Stopped." in activity.status
     assert activity.generate["interactive"]
     assert shown.scene == result.scene
     assert shown.frames == result.frames
     assert shown.timetable == SKIP
     # A comparison has its own place and leaves the scene where it is.
-    _, shown = result_of(asyncio.run(events.settle(result.scene, previous, VISITOR)))
+    _, shown = result_of(run_coroutine(events.settle(result.scene, previous, VISITOR)))
     assert shown == Result()
 
 
@@ -332,7 +333,7 @@ def test_a_stopped_page_rests_when_the_visitors_own_run_has_ended(events):
     assert "Stopping…" in activity.status
     assert not activity.generate["interactive"]
     # Others do not wait for it.
-    asyncio.run(events.settle(None, None, OTHER_VISITOR))
+    run_coroutine(events.settle(None, None, OTHER_VISITOR))
 
     async def settle_while_the_run_ends() -> tuple[Any, ...]:
         settled = asyncio.create_task(events.settle(None, None, VISITOR))
@@ -341,4 +342,4 @@ def test_a_stopped_page_rests_when_the_visitors_own_run_has_ended(events):
         run.close()
         return await settled
 
-    assert "Stopped." in result_of(asyncio.run(settle_while_the_run_ends()))[0].status
+    assert "Stopped." in result_of(run_coroutine(settle_while_the_run_ends()))[0].status

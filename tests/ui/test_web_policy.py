@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from coroutines import run_coroutine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -84,7 +85,7 @@ def ask(app: Any, path: str = "/", host: str = "localhost:7860", **options: Any)
         async with client(app, host=host) as visitor:
             return await visitor.request(options.pop("method", "GET"), path, **options)
 
-    return asyncio.run(answer())
+    return run_coroutine(answer())
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_uploads_are_bounded_in_size_and_for_each_address(tmp_path):
             answers += [await other.post(path, content=b"x" * 5000)]
             return [answer.status_code for answer in answers]
 
-    assert asyncio.run(uploads()) == [413, 200, 200, 200, 200, 429, 200]
+    assert run_coroutine(uploads()) == [413, 200, 200, 200, 200, 429, 200]
     assert sizes == [5000] * 5
 
     async def parts() -> Any:
@@ -247,7 +248,7 @@ def test_an_address_has_its_share_of_requests_and_others_keep_theirs(tmp_path):
             answers = [answer.status_code for answer in await asyncio.gather(*asked)]
             return answers, meanwhile, (await visitor.get("/")).status_code
 
-    answers, meanwhile, afterwards = asyncio.run(requests())
+    answers, meanwhile, afterwards = run_coroutine(requests())
     assert sorted(answers) == [200, 200, 200, 429, 429]
     assert (meanwhile, afterwards) == (200, 200)
 
