@@ -111,6 +111,31 @@ def test_a_port_in_use_gets_one_line_before_anything_is_loaded(capsys):
     assert "must lie in" in check_refused(capsys, "page", "--port", 70_000)
 
 
+@pytest.mark.parametrize(
+    ("words", "variable", "is_shown"),
+    [
+        ([], None, False),
+        ([], "0", False),
+        ([], "", False),
+        ([], "1", True),
+        (["--verbose"], None, True),
+        (["--verbose"], "0", True),
+    ],
+)
+def test_a_traceback_is_shown_on_request_only(capsys, monkeypatch, words, variable, is_shown):
+    monkeypatch.delenv("VIDEORFSPLAT_VERBOSE", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("VIDEORFSPLAT_VERBOSE", variable)
+    assert main([*words, "export", "no-such-scene", "--output", "x.ply"]) == 2
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "no-such-scene" in lines[-1]
+    assert ("Traceback (most recent call last):" in lines) == is_shown
+    assert len(lines) == 1 or is_shown
+    assert printed.out == ""
+
+
 # --- generate -------------------------------------------------------------------------------------
 
 

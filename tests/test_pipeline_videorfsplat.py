@@ -23,8 +23,9 @@ from peft import LoraConfig
 from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
 from videorfsplat.geometry.cameras import Cameras, look_at
+from videorfsplat.inference.text import TextCondition
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
-from videorfsplat.pipeline_videorfsplat import TextCondition, VideoRFSplatPipeline
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.schedules import (
     Timetable,
     given_cameras_timetable,
@@ -782,7 +783,7 @@ def test_padding_that_no_text_needs_is_left_out(pipeline, calls, monkeypatch):
 
 
 def test_long_prompts_are_cut_with_a_warning(pipeline, caplog):
-    with caplog.at_level(logging.WARNING, "videorfsplat.pipeline_videorfsplat"):
+    with caplog.at_level(logging.WARNING, "videorfsplat.inference.text"):
         condition = pipeline.encode_prompt("tree " * 40)
         assert "41 tokens; only the first 12 count" in caplog.text
     assert condition.prompt_attention_mask.all()

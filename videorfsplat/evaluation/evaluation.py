@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.source import Source, source_commit
-from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.loading import LOADING_ERRORS, load_pipeline
 from videorfsplat.generation.memory import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe
+from videorfsplat.models.configurations import read_configuration
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.solvers import Scheduler
 
@@ -177,10 +177,10 @@ def _public(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load_probe(folder: Path, pipeline: VideoRFSplatPipeline) -> AttributeProbe:
+    read_configuration(folder / "config.json", AttributeProbe)
     try:
         probe = AttributeProbe.from_pretrained(folder, torch_dtype=torch.float32)
-    # As for the model: the libraries below agree on no exception.
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"cannot load the probe {folder}: {reason}") from error
     # A decorator of diffusers hides the signature of `to` from the type checker.

@@ -7,10 +7,12 @@ from safetensors import SafetensorError
 
 from videorfsplat.generation.checkpoint import few_step_folder, find_model
 from videorfsplat.generation.memory import MemorySettings
+from videorfsplat.models.configurations import check_saved_pipeline, load_tokenizers
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
-# Libraries agree on no exception for files that are damaged or do not fit.
-_LOADING_ERRORS = (OSError, ValueError, RuntimeError, TypeError, KeyError, SafetensorError)
+# What libraries raise for weights that are damaged or do not fit. All other files are checked
+# before, so that a `TypeError` or a `KeyError` is a fault in a program, and shows itself.
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 
 
 def load_pipeline(
@@ -45,13 +47,19 @@ def load_pipeline(
     memory = memory or MemorySettings()
     if memory.offload == "model" and target.type == "cpu":
         raise ValueError("offload model moves parts to an accelerator, but the device is the CPU")
+    tokenizers = {}
+    if isinstance(source, Path):
+        check_saved_pipeline(source)
+        tokenizers = load_tokenizers(source)
     try:
-        pipeline = VideoRFSplatPipeline.from_pretrained(source, dtype=getattr(torch, memory.dtype))
+        pipeline = VideoRFSplatPipeline.from_pretrained(
+            source, dtype=getattr(torch, memory.dtype), **tokenizers
+        )
         if lora is not None:
             pipeline.load_lora_weights(lora, use_safetensors=True)
         if variant is not None:
             _become_few_step(pipeline, variant)
-    except _LOADING_ERRORS as error:
+    except LOADING_ERRORS as error:
         raise _cannot_load(f"the model {model}", error) from error
     return _arrange(pipeline, target, memory)
 
@@ -75,7 +83,7 @@ def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSpla
     variant = VideoRFSplatPipeline(**parts, base_schedule=pipeline.config["base_schedule"])
     try:
         _become_few_step(variant, folder)
-    except _LOADING_ERRORS as error:
+    except LOADING_ERRORS as error:
         raise _cannot_load(str(folder), error) from error
     # Set by `set_progress_bar_config`, if that was called.
     variant.set_progress_bar_config(**getattr(pipeline, "_progress_bar_config", {}))

@@ -155,6 +155,17 @@ def given_images_timetable(
     return Timetable(pairs, tuple((0.0, t) for t in base_times(num_inference_steps, base)))
 
 
+def check_start(table: Timetable, *, given_cameras: bool) -> None:
+    """Check that both streams start at noise; with given cameras the poses are clean throughout.
+
+    Raises:
+        ValueError: naming where it must start, and where it does.
+    """
+    start = (1.0, 0.0 if given_cameras else 1.0)
+    if table.pairs[0] != start or (given_cameras and len(table.pose_times) > 1):
+        raise ValueError(f"the timetable must start at {start}, got {table.pairs[0]}")
+
+
 def check_pose_offset(pose_offset: float) -> None:
     """Check δ.
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from videorfsplat.generation.checkpoint import FEW_STEP_FOLDER, find_model, save_few_step_sampling
 from videorfsplat.generation.prompt_list import read_prompt_lines
-from videorfsplat.pipeline_videorfsplat import NUM_TRAIN_TIMESTEPS, VideoRFSplatPipeline
+from videorfsplat.inference.denoising import NUM_TRAIN_TIMESTEPS
+from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.schedules import Timetable
 from videorfsplat.training.attention import training_attention
 from videorfsplat.training.export import save_lora
