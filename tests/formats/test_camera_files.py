@@ -16,7 +16,7 @@ from videorfsplat.geometry.cameras import camera_errors
 
 
 @pytest.mark.parametrize(
-    "name", ["a.json", "a.npz", "a.tum", "a.glb", "colmap", "a.zip", "mine.bin", "scene.json"]
+    "name", ["a.json", "a.npz", "a.tum", "a.glb", "a.html", "colmap", "a.zip", "mine.bin", "s.json"]
 )
 def test_every_format_that_we_write_is_a_path(tmp_path, name):
     scene = toy_scene()
@@ -50,7 +50,9 @@ def test_a_scene_folder_and_a_realestate10k_file_are_paths(tmp_path):
     assert errors.center_distances.max() < 1e-4
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n", b"PK\x03\x04", b"glTF"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89PNG\r\n", b"PK\x03\x04", b"glTF", b"<!doctype html>"]
+)
 def test_other_files_are_refused_with_what_is_taken(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(ValueError, match=r"^.*/a\b"):

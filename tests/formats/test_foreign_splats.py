@@ -375,6 +375,9 @@ def test_sog_is_read_unbundled_and_out_of_a_folder_of_its_bundle(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.sog") as archive:
         archive.extractall(tmp_path / "open")
     assert_same_gaussians(load_splats(tmp_path / "open" / "meta.json"), expected)
+    (tmp_path / "open" / "quats.webp").unlink()
+    with pytest.raises(ValueError, match=r"meta\.json: picture 'quats\.webp' is missing"):
+        load_splats(tmp_path / "open" / "meta.json")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "trajectory",
         str,
         "a preset such as orbit_left, or cameras in any unit and number, of which eight are taken "
-        "evenly along the path: transforms.json, .npz, .tum, .glb, COLMAP folder or .zip, "
+        "evenly along the path: transforms.json, .npz, .tum, .glb, .html, COLMAP folder or .zip, "
         "RealEstate10K; the scene has the unit of the file",
     )
     option(

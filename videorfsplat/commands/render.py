@@ -32,8 +32,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trajectory",
         help="a preset such as orbit_left, which is framed to the scene, or a file of cameras in "
-        "the scene's world: transforms.json, .npz, .tum, .glb, COLMAP, RealEstate10K (default: the "
-        "scene's cameras)",
+        "the scene's world: transforms.json, .npz, .tum, .glb, .html, COLMAP, RealEstate10K "
+        "(default: the scene's cameras)",
     )
     parser.add_argument("--frames", type=int, help="pictures along a smooth path")
     parser.add_argument("--width", type=int, help="in pixels (default: the cameras')")

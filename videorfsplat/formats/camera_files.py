@@ -13,6 +13,7 @@ import torch
 from videorfsplat.formats.axes import HALF_TURN
 from videorfsplat.formats.colmap_reconstruction import find_models, read_reconstruction
 from videorfsplat.formats.files import inflation_limit, json_object, reading
+from videorfsplat.formats.html import embedded_cameras
 from videorfsplat.formats.poses import (
     load_npz,
     load_tum,
@@ -24,7 +25,10 @@ from videorfsplat.geometry.cameras import Cameras
 
 logger = logging.getLogger(__name__)
 
-TAKEN = "transforms.json, .npz, .tum, .glb, a COLMAP folder or .zip, or a RealEstate10K camera file"
+TAKEN = (
+    "transforms.json, .npz, .tum, .glb, an .html that we wrote, a COLMAP folder or .zip, or a "
+    "RealEstate10K camera file"
+)
 """What `read_camera_file` takes, for messages."""
 
 # RealEstate10K's intrinsics are shares of an image of this shape, that of its videos.
@@ -98,6 +102,8 @@ def _read_file(path: Path, strict: bool) -> CameraFile:
     if start.startswith((b"http://", b"https://")):
         _, rows = read_realestate10k(path)
         return CameraFile(realestate10k_cameras(rows, *_VIDEO_SIZE), [])
+    if start.lower().startswith(b"<!doctype html"):
+        return _read_html(path, strict)
     if start.startswith(b"# timestamp") or path.suffix.lower() == ".tum":
         return CameraFile(load_tum(path), [])
     raise ValueError(f"not a camera path: expected {TAKEN}")
@@ -139,6 +145,13 @@ def _read_colmap(folder: Path, strict: bool) -> CameraFile:
         logger.warning("%s: %d cameras left out: %s", folder, len(left_out), left_out[0])
     cameras = Cameras(torch.from_numpy(np.stack(viewmats)), torch.from_numpy(np.stack(Ks)), *size)
     return CameraFile(cameras, left_out, "lens distortion is" if is_distorted else None)
+
+
+def _read_html(path: Path, strict: bool) -> CameraFile:
+    with tempfile.TemporaryDirectory() as folder:
+        transforms = Path(folder) / "transforms.json"
+        transforms.write_bytes(embedded_cameras(path.read_bytes()))
+        return _read_transforms(transforms, strict)
 
 
 def _read_zip(path: Path, strict: bool) -> CameraFile:

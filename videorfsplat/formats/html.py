@@ -28,6 +28,8 @@ FRAME_QUALITY = 92
 _STYLE_TAG = '<link rel="stylesheet" href="viewer.css" />'
 _SCRIPT_TAG = '<script src="viewer.js"></script>'
 _TITLE_TAG = "<title>Splat viewer</title>"
+_CAMERAS_TAG = '<script type="application/json" id="embedded-cameras">'
+_SCRIPT_END = "</script>"
 
 # The engine sorts splats in a worker that it builds from its own text, hence blob:.
 _CONTENT_POLICY = (
@@ -71,9 +73,21 @@ def save_html(
         urls = None if frames is None else [webp_url(frame, FRAME_QUALITY, 6) for frame in frames]
         content = transforms_dict(cameras, urls)
         text = _without_tags(json.dumps(content, separators=(",", ":")))
-        parts.append(f'<script type="application/json" id="embedded-cameras">{text}</script>')
+        parts.append(f"{_CAMERAS_TAG}{text}{_SCRIPT_END}")
     parts.append(f"<script>{_script_for_html(_read('viewer.js'))}</script>")
     write_file(path, _replace(page, _SCRIPT_TAG, "\n".join(parts)).encode())
+
+
+def embedded_cameras(page: bytes) -> bytes:
+    """The `transforms.json` in a page that `save_html` wrote.
+
+    Raises:
+        ValueError: if the page holds none.
+    """
+    _, tag, rest = page.partition(_CAMERAS_TAG.encode())
+    if not tag:
+        raise ValueError("no cameras in this page")
+    return rest.partition(_SCRIPT_END.encode())[0]
 
 
 def _read(name: str) -> str:

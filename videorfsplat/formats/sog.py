@@ -72,7 +72,6 @@ def unbundled_rows(path: Path, *, trusted: bool = False) -> SplatRows:
     """The same of a `meta.json` whose pictures lie beside it.
 
     Raises:
-        FileNotFoundError: if a picture is missing.
         ValueError: as `sog_rows`; a name that leads out of the folder.
     """
     size = sum(file.stat().st_size for file in path.parent.glob("*.webp"))
@@ -80,6 +79,8 @@ def unbundled_rows(path: Path, *, trusted: bool = False) -> SplatRows:
     def read(name: str) -> bytes:
         if Path(name).name != name:
             raise ValueError(f"{name!r:.60} is not the name of a picture")
+        if not (path.parent / name).is_file():
+            raise ValueError(f"picture {name!r:.60} is missing")
         return (path.parent / name).read_bytes()
 
     return _rows(json_object(path.read_bytes()), read, size, trusted)

@@ -25,7 +25,7 @@ PRESETS: dict[str, str] = {
 FILE_TRAJECTORY = "file"
 """Stands in a link for a file of cameras, which the link cannot hold."""
 
-UPLOAD_SUFFIXES = (".json", ".npz", ".tum", ".glb", ".zip", ".txt")
+UPLOAD_SUFFIXES = (".json", ".npz", ".tum", ".glb", ".html", ".zip", ".txt")
 """Files of cameras that the page takes; a .zip is a COLMAP folder, a .txt RealEstate10K's."""
 
 MAX_UPLOAD_BYTES = 8 * 2**20
