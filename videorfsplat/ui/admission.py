@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from fastapi import HTTPException, Request
 from gradio import Blocks
 from gradio.block_function import BlockFunction
 from gradio.data_classes import PredictBodyInternal
-from gradio.queueing import Event, EventQueue, Queue
+from gradio.queueing import Event, Queue
 from gradio.server_messages import (
     EstimationMessage,
     EventMessage,
@@ -51,6 +51,8 @@ RUNS = LineLimits(per_visitor=3, per_address=8, in_all=64)
 OTHERS = LineLimits(per_visitor=12, per_address=48, in_all=256)
 """A tab that opens asks for a few things at once."""
 
+LISTENING_SECONDS = 2.0
+"""Until a visitor who has joined listens, at the latest: clients do so at once."""
 UNHEARD_SECONDS = 10.0
 """After which an event goes that nobody listens to. Clients listen as soon as they have joined."""
 IDLE_SESSION_SECONDS = 600.0
@@ -202,14 +204,18 @@ class Line(Queue):
         the rest of the run that goes on, all of those before, and their own."""
         if concurrency_id != RUNS_LINE:
             return super().broadcast_estimations(concurrency_id, after)
-        line = self.event_queue_per_concurrency_id[concurrency_id]
-        waited = self._seconds_of_running(line)
-        for rank, event in enumerate(line.queue):
-            own = self._seconds_of(event)
-            waited = None if waited is None or own is None else waited + own
-            if after is None or rank >= after:
-                message = EstimationMessage(rank=rank, rank_eta=waited, queue_size=len(line.queue))
-                self.send_message(event, message)
+        places = self.event_queue_per_concurrency_id[concurrency_id].queue
+        coming = [self._comes(event) for event in places]
+        seconds = [self._seconds_of(event) for event in places]
+        for place, event in enumerate(places):
+            if after is not None and place < after:
+                continue
+            before = [s for s, comes in zip(seconds[:place], coming, strict=False) if comes]
+            wait = seconds_until_result(self._running(), [*before, seconds[place]])
+            message = EstimationMessage(
+                rank=len(before), rank_eta=wait, queue_size=max(sum(coming), len(before) + 1)
+            )
+            self.send_message(event, message)
         return None
 
     def send_message(self, event: Event, event_message: EventMessage) -> None:
@@ -222,18 +228,21 @@ class Line(Queue):
     def _seconds_of(self, event: Event) -> float | None:
         return self.durations.estimate(event.fn._id, self._steps_of(event))
 
-    def _seconds_of_running(self, line: EventQueue) -> float | None:
-        """What is left of the run that goes on; 0 without one."""
-        left = 0.0
-        for event in (event for job in self.active_jobs if job for event in job):
-            if _line_of(event.fn) != line.concurrency_id:
-                continue
-            seconds = self._seconds_of(event)
-            if seconds is None:
-                return None
-            began = min(line.start_times_per_fn.get(event.fn, {time.time()}))
-            left += max(seconds - (time.time() - began), 0.0)
-        return left
+    def _running(self) -> list[tuple[float | None, float]]:
+        """Of the runs that go on: seconds that such runs take, and since it began."""
+        now = time.time()
+        line = self.event_queue_per_concurrency_id[RUNS_LINE]
+        return [
+            (self._seconds_of(event), now - min(line.start_times_per_fn.get(event.fn, {now})))
+            for job in self.active_jobs
+            for event in job or []
+            if _line_of(event.fn) == RUNS_LINE
+        ]
+
+    def _comes(self, event: Event) -> bool:
+        """Whether one that waits will have its turn, as far as can be told: somebody listens, or
+        has only just joined."""
+        return self.is_heard(event) or time.monotonic() - event.enqueue_time < LISTENING_SECONDS
 
     def _steps_of(self, event: Event) -> int | None:
         """How many denoising steps a run was asked for; `None` if only its endpoint knows."""
@@ -247,7 +256,10 @@ class Line(Queue):
             if counts and None not in counts:
                 return sum(count for count in counts if count is not None)
         names = list(inspect.signature(event.fn.fn).parameters) if event.fn.fn else []
-        return _steps_in(dict(zip(names, values, strict=False)))
+        asked = dict(zip(names, values, strict=False))
+        steps, offsets = _steps_in(asked), asked.get("pose_offsets")
+        # A comparison is a run for each of its offsets.
+        return steps and steps * (len(offsets) if isinstance(offsets, list | tuple) else 1)
 
     def _state_of(self, event: Event, block_id: int) -> Any:
         holder = self.blocks.state_holder
@@ -346,13 +358,51 @@ class RunDurations:
         if not self._stepped:
             return None
         counts, seconds = np.array(self._stepped, dtype=float).T
-        if np.ptp(counts) == 0:
-            return float(np.median(seconds) * steps / counts[0])
-        # What a run takes besides its steps, and each of them; neither is less than nothing.
-        slope, rest = np.polyfit(counts, seconds, 1)
-        if slope <= 0 or rest < 0:
-            return float(np.median(seconds / counts) * steps)
-        return float(rest + slope * steps)
+        per_step, rest = _seconds_per_step(counts, seconds)
+        # A shared machine is now as fast as it was in the last few runs.
+        paces = seconds[-_RUNS_OF_PACE:] / (rest + per_step * counts[-_RUNS_OF_PACE:])
+        return float(np.median(paces) * (rest + per_step * steps))
+
+
+_RUNS_OF_PACE = 5
+"""Enough for their median to pass over a run that was held up."""
+
+OVERDUE_SHARE = 0.1
+"""What is left of a run that has taken longer than such runs do, as a share of that."""
+
+
+def seconds_until_result(
+    running: Sequence[tuple[float | None, float]], coming: Sequence[float | None]
+) -> float | None:
+    """When the last of those who wait has a result.
+
+    Args:
+        running: of the runs that go on, seconds that such runs take, and since it began.
+        coming: seconds of the runs that follow one after the other, the last one's included.
+
+    Returns:
+        Seconds, or `None` if those of a run are not known.
+    """
+    left = [
+        None if taken is None else max(taken - elapsed, OVERDUE_SHARE * elapsed)
+        for taken, elapsed in running
+    ]
+    known = [seconds for seconds in (*left, *coming) if seconds is not None]
+    return sum(known) if len(known) == len(left) + len(coming) else None
+
+
+def _seconds_per_step(counts: np.ndarray, seconds: np.ndarray) -> tuple[float, float]:
+    """What each step takes, and what a run takes besides: the line through the runs by the median
+    slope of its pairs (Theil and Sen), which runs that were held up do not turn."""
+    more = counts[:, None] - counts
+    longer = (seconds[:, None] - seconds)[more > 0]
+    if len(longer):
+        per_step = max(float(np.median(longer / more[more > 0])), 0.0)
+        rest = float(np.median(seconds - per_step * counts))
+        if rest > 0:
+            return per_step, rest
+    # Of one number of steps, or with nothing besides them.
+    return float(np.median(seconds / counts)), 0.0
 
 
 def _steps_in(settings: Any) -> int | None:
