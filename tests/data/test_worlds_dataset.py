@@ -255,6 +255,20 @@ def test_rejects_an_empty_folder_and_a_shard_without_records(folder, tmp_path):
         WorldsDataset(tmp_path)
 
 
+def test_damaged_shards_are_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = sorted(tmp_path.glob("*.safetensors"))[0]
+    whole, records = path.read_bytes(), path.with_suffix(".jsonl")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=path.name):
+        WorldsDataset(tmp_path)
+    path.write_bytes(whole)
+    for line in ("[]", "[" * 100_000, '{"captions": 7}'):
+        records.write_text(line + "\n")
+        with pytest.raises(ValueError, match=records.name):
+            WorldsDataset(tmp_path)
+
+
 def test_records_are_json_lines(folder):
     lines = sorted(folder.glob("*.jsonl"))[0].read_text().splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [5, 6]

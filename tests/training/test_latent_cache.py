@@ -120,6 +120,15 @@ def test_refuses_latents_of_another_autoencoder(worlds_folder, shards, vae, tmp_
         LatentCache(str(tmp_path), tiny_vae(), 32)
 
 
+def test_names_latents_that_are_cut(worlds_folder, shards, vae, tmp_path):
+    copy_shard(worlds_folder, shards[0], tmp_path)
+    path = tmp_path / "latents-32.safetensors"
+    for content in (b"", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 64):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"latents-32\.safetensors"):
+            LatentCache(str(tmp_path), vae, 32)
+
+
 def test_refuses_latents_of_other_scenes(worlds_folder, shards, vae, tmp_path):
     copy_shard(worlds_folder, shards[1], tmp_path)
     LatentCache(str(tmp_path), vae, 32)

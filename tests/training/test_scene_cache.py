@@ -8,6 +8,8 @@ from recordings import film, write_colmap, write_nerfstudio, write_realestate10k
 from safetensors.torch import load_file, save_file
 from tiny import tiny_text_encoder, tiny_tokenizer, tiny_vae
 
+from videorfsplat.__main__ import main
+from videorfsplat.data.readers.captions import caption_line
 from videorfsplat.data.readers.folders import find_scenes
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.geometry.rays import raymap_to_cameras
@@ -132,6 +134,21 @@ def test_broken_scenes_are_left_out_counted_and_named(data, models, tmp_path):
     assert cache.skipped[1]["reason"] == "vase: no captions"
 
 
+def test_a_strict_cache_is_not_begun_over_a_bad_frame(tmp_path, capsys):
+    root = tmp_path / "data"
+    write_nerfstudio(film(), root / "room")
+    path = root / "room/images/frame_00003.png"
+    path.write_bytes(path.read_bytes()[:200])
+    (tmp_path / "c.jsonl").write_text(caption_line("room", ["a house"]))
+    words = ["data", "cache", root, "--captions", tmp_path / "c.jsonl", "--strict"]
+    words += ["--num-views", 3, "--height", 32, "--width", 48, "--output", tmp_path / "cache"]
+    # Models that do not exist: nothing is loaded before the frames are read.
+    words += ["--autoencoder", tmp_path / "none", "--text-encoder", tmp_path / "none"]
+    assert main(list(map(str, words))) == 2
+    assert "1 frames cannot be used" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_stale_cache_is_refused(written, data, models, tmp_path):
     torch.manual_seed(1)
     other = tiny_vae()
@@ -157,6 +174,14 @@ def test_damage_is_found(data, models, tmp_path):
         SceneCache(tmp_path, models[0], verify=True)
     path.write_bytes(sound[:-7])
     with pytest.raises(ValueError, match=r"000000\.safetensors has \d+ bytes, expected \d+"):
+        SceneCache(tmp_path, models[0])
+    record = tmp_path / "shard-000000.json"
+    for content in ("[]", "{}", '{"samples": 7}', "[" * 100_000, json.dumps({"samples": []})):
+        record.write_text(content)
+        with pytest.raises(ValueError, match=r"shard-000000\.json"):
+            SceneCache(tmp_path, models[0])
+    (tmp_path / MANIFEST_NAME).write_text("[]")
+    with pytest.raises(ValueError, match=r"manifest\.json: expected a JSON object"):
         SceneCache(tmp_path, models[0])
     (tmp_path / MANIFEST_NAME).write_text('{"format": "x"}')
     with pytest.raises(ValueError, match="expected videorfsplat-cache version 1, got x None"):

@@ -200,6 +200,11 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the views (default: 0)")
     parser.add_argument("--scenes-per-shard", type=int, default=64, help="default: 64")
     parser.add_argument("--verify", action="store_true", help="compare all checksums at the end")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="read every frame first, and encode nothing if one of them or a scene is bad",
+    )
 
 
 def _run_cache(args: argparse.Namespace) -> dict[str, Any]:
@@ -208,6 +213,8 @@ def _run_cache(args: argparse.Namespace) -> dict[str, Any]:
     from videorfsplat.data.readers.folders import find_scenes
 
     scenes, captions = find_scenes(args.folder), read_captions(args.captions)
+    if args.strict:
+        _check_all(str(args.folder), sampling, captions)
     import torch
     from accelerate import PartialState
 
@@ -239,6 +246,16 @@ def _run_cache(args: argparse.Namespace) -> dict[str, Any]:
         "samples": len(cache),
         "left_out": {skip["scene"]: skip["reason"] for skip in cache.skipped},
     }
+
+
+def _check_all(folder: str, sampling: ViewSampling, captions: dict[str, list[str]]) -> None:
+    from videorfsplat.data.readers.check import check_scenes
+
+    checks = check_scenes(folder, sampling, captions, decode=True, strict=True)
+    problems = [f"{check.name}: {check.problem}" for check in checks if check.problem]
+    if problems:
+        others = f"; and {len(problems) - 1} other scenes" if len(problems) > 1 else ""
+        raise ValueError(f"{problems[0]}{others}")
 
 
 def _describe_left_out(report: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
-from videorfsplat.formats.files import write_tensors
+from videorfsplat.formats.files import reading, write_tensors
 from videorfsplat.geometry.rays import cameras_to_raymap
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
 from videorfsplat.training.precision import low_precision
@@ -77,11 +77,15 @@ def _read_or_encode(
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor]:
     if not path.exists():
         return {}
-    with safe_open(path, framework="pt") as file:
+    with reading(path), safe_open(path, framework="pt") as file:
         made_by = (file.metadata() or {}).get("autoencoder")
     if made_by != fingerprint:
         raise ValueError(f"{path} holds latents of another autoencoder; delete it to encode anew")
-    return load_file(path)
+    with reading(path):
+        cached = load_file(path)
+        if len(cached["latents"]) != len(cached["raymaps"]):
+            raise ValueError("latents and raymaps of different numbers; delete it to encode anew")
+    return cached
 
 
 def _check_scenes(path: Path, raymaps: Float[Tensor, "n v 6 h w"], dataset: WorldsDataset) -> None:

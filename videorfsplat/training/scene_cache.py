@@ -27,7 +27,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 from videorfsplat.data.readers.folders import SceneSource
 from videorfsplat.data.readers.view_sampling import ViewSampling
 from videorfsplat.data.readers.views import SceneSample, draw_sample
-from videorfsplat.formats.files import write_file
+from videorfsplat.formats.files import json_object, read_json_object, reading, write_file
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.rays import cameras_to_raymap
 from videorfsplat.models.one_frame import encode_frames, normalize_latents
@@ -181,8 +181,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / MANIFEST_NAME
     try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        manifest = read_json_object(path)
+    except OSError as error:
         raise ValueError(f"{path}: no cache ({error})") from error
     kind = (manifest.get("format"), manifest.get("version"))
     if kind != (FORMAT, VERSION):
@@ -286,6 +286,16 @@ class _ShardWriter:
         ).to(self.text_encoder.device)
         states = self.text_encoder(tokens["input_ids"], attention_mask=tokens["attention_mask"])
         return states.last_hidden_state[0].bfloat16().cpu()
+
+
+_RECORD_TYPES = {
+    "samples": list,
+    "caption_ends": list,
+    "captions": list,
+    "skipped": list,
+    "bytes": int,
+    "sha256": str,
+}
 
 
 @dataclass(frozen=True)
@@ -396,15 +406,17 @@ class SceneCache:
     def _record(self, number: int) -> dict[str, Any]:
         path = _shard(self.folder, number, "json")
         try:
-            record = json.loads(path.read_bytes())
+            with reading(path):
+                record = json_object(path.read_bytes())
+                for key, kind in _RECORD_TYPES.items():
+                    if not isinstance(record[key], kind):
+                        raise ValueError(f"{key} is {record[key]!r:.40}")
             size = _shard(self.folder, number, "safetensors").stat().st_size
         except FileNotFoundError as error:
             raise ValueError(
                 f"{self.folder}: shard {number + 1} of {self.manifest['shards']} is missing "
                 f"({path.stem}); finish the cache first"
             ) from error
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error})") from error
         if size != record["bytes"]:
             raise ValueError(
                 f"{path.with_suffix('.safetensors')} has {size} bytes, expected {record['bytes']}"

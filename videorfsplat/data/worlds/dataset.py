@@ -26,7 +26,7 @@ from videorfsplat.data.worlds import tracer
 from videorfsplat.data.worlds.appearance import trace_inputs
 from videorfsplat.data.worlds.grammar import World, sample_world
 from videorfsplat.data.worlds.motions import view_times
-from videorfsplat.formats.files import write_file
+from videorfsplat.formats.files import json_object, reading, write_file
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.view_colors import VIEW_COLORS
 
@@ -190,14 +190,14 @@ def _read_shard(path: Path) -> _Shard:
     records = path.with_suffix(".jsonl")
     if not records.exists():
         raise ValueError(f"{path.name} has no {records.name} beside it")
-    with records.open("rb") as lines:
-        captions = json.loads(lines.readline())["captions"]
-    with safe_open(path, framework="np") as file:
+    with reading(records), records.open("rb") as lines:
+        captions = len(json_object(lines.readline())["captions"])
+    with reading(path), safe_open(path, framework="np") as file:
         seeds = file.get_tensor("seeds").tolist()
         _, num_views, _, _, size = file.get_slice("frames").get_shape()
         has_novel = "novel_frames" in list(file.keys())
         extra_views = file.get_slice("novel_frames").get_shape()[1] if has_novel else 0
-    return _Shard(path, range(seeds[0], seeds[-1] + 1), num_views, size, extra_views, len(captions))
+    return _Shard(path, range(seeds[0], seeds[-1] + 1), num_views, size, extra_views, captions)
 
 
 def _missing_shards(folder: Path, asked: list[_Shard]) -> list[_Shard]:
