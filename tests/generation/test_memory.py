@@ -2,11 +2,16 @@
 
 import pytest
 import torch
-from accelerate.hooks import CpuOffload
-from tiny import tiny_pipeline
+from accelerate import cpu_offload
+from accelerate.hooks import CpuOffload, UserCpuOffloadHook
+from diffusers.hooks.group_offloading import ModuleGroup
+from diffusers.pipelines import pipeline_utils
+from tiny import HEIGHT, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
+from torch import nn
 
-from videorfsplat.generation.loading import load_pipeline
+from videorfsplat.generation.loading import arrange, load_pipeline
 from videorfsplat.generation.memory import MemorySettings
+from videorfsplat.models.prompt_reader import PromptReader
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
 
@@ -29,8 +34,104 @@ def latents_of(pipeline: VideoRFSplatPipeline) -> torch.Tensor:
     return output.latents if output.latents is not None else output.frames
 
 
-def test_offloading_groups_of_layers_changes_nothing(model):
-    assert torch.equal(latents(model, offload="group"), latents(model))
+def with_reader(model: str) -> VideoRFSplatPipeline:
+    pipeline = load_pipeline(model, "cpu")
+    torch.manual_seed(0)
+    values = {"kind": ["house", "tree"], "time": ["day", "night"]}
+    reader = PromptReader(values, ["rock"], ["red"], TEXT_WIDTH, num_attention_heads=2).eval()
+    pipeline.register_modules(prompt_reader=reader)
+    return pipeline
+
+
+def everything_of(pipeline: VideoRFSplatPipeline) -> list[torch.Tensor]:
+    """What every part of a pipeline computes."""
+    pipeline.set_progress_bar_config(disable=True)
+    reading = pipeline.read_prompt("a red house")
+    output = pipeline(
+        "a red house", num_inference_steps=1, generator=torch.Generator().manual_seed(0)
+    )
+    encoded = pipeline.encode_frames(output.frames)
+    certainties = torch.tensor([stated.certainty for stated in reading.stated.values()])
+    gaussians = vars(output.gaussians[0]).values()
+    return [output.frames, output.latents, encoded, certainties, *gaussians]
+
+
+def assert_same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> None:
+    for one, two in zip(found, expected, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_every_layer_is_fetched_before_it_works(model, monkeypatch):
+    """A layer's weights are no numbers until its group's hook fetches them."""
+    kept: dict[nn.Parameter, torch.Tensor] = {}
+
+    def parameters(group: ModuleGroup) -> list[nn.Parameter]:
+        own = [p for module in group.modules for p in module.parameters()]
+        return [*own, *(p for p in group.parameters or [] if isinstance(p, nn.Parameter))]
+
+    def fetch(group: ModuleGroup) -> None:
+        for parameter in parameters(group):
+            parameter.data.copy_(kept[parameter])
+
+    def put_away(group: ModuleGroup) -> None:
+        for parameter in parameters(group):
+            kept.setdefault(parameter, parameter.detach().clone())
+            parameter.data.fill_(torch.nan)
+
+    expected = everything_of(with_reader(model))
+    monkeypatch.setattr(ModuleGroup, "onload_", fetch)
+    monkeypatch.setattr(ModuleGroup, "offload_", put_away)
+    pipeline = with_reader(model)
+    weights = {
+        parameter
+        for part in pipeline.components.values()
+        if isinstance(part, nn.Module)
+        for parameter in part.parameters()
+    }
+    arrange(pipeline, torch.device("cpu"), MemorySettings(offload="group"))
+    assert kept.keys() == weights
+    assert_same(everything_of(pipeline), expected)
+
+
+def test_weights_that_are_elsewhere_between_layers_change_nothing(model):
+    pipeline = with_reader(model)
+    expected = everything_of(pipeline)
+    # As `enable_sequential_cpu_offload`, which wants a device with a number.
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
+    assert next(pipeline.vae.parameters()).is_meta
+    assert_same(everything_of(pipeline), expected)
+
+
+def test_what_is_given_goes_where_the_parts_work(model, monkeypatch):
+    """`meta` stands for a device that no input is on; there shapes are computed only."""
+    monkeypatch.setattr(pipeline_utils, "empty_device_cache", lambda *_: None)
+    monkeypatch.setattr(UserCpuOffloadHook, "offload", lambda _: None)
+    pipeline = load_pipeline(model, "cpu")
+    pipeline.enable_model_cpu_offload(device="meta")
+    latents = pipeline.encode_frames(torch.rand(1, NUM_VIEWS, 3, HEIGHT, WIDTH))
+    assert latents.is_meta
+    assert pipeline.decode_frames(torch.zeros(latents.shape)).is_meta
+
+
+def test_coders_with_layers_on_the_disk_change_nothing(model, tmp_path):
+    pipeline = with_reader(model)
+    expected = everything_of(pipeline)
+    maps = {
+        "vae": {"encoder": "cpu", "decoder": "disk"},
+        "gaussian_decoder": {"trunk": "disk", "rays_in": "cpu", "attentions": "cpu"},
+    }
+    for name, device_map in maps.items():
+        part = type(pipeline.components[name])
+        placed = part.from_pretrained(
+            f"{model}/{name}", device_map=device_map, offload_folder=str(tmp_path / name)
+        )
+        assert any(parameter.is_meta for parameter in placed.parameters())
+        pipeline.register_modules(**{name: placed})
+    for found, wanted in zip(everything_of(pipeline), expected, strict=True):
+        # Layers with hooks from the start compute one frame in three dimensions.
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_every_part_is_fetched_before_it_works(model, monkeypatch):

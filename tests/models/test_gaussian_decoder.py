@@ -1,6 +1,8 @@
 """The Gaussian decoder: starts as the image decoder, and puts one Gaussian on every pixel's ray."""
 
+import copy
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,11 +11,14 @@ from scipy.spatial.transform import Rotation
 from strategies import build_cameras
 from tiny import tiny_gaussian_decoder, tiny_vae
 from torch import nn
+from torch.distributed import FileStore, destroy_process_group, init_process_group
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.gaussians import transform_gaussians
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
-from videorfsplat.models.one_frame import decode_frames, normalize_latents
+from videorfsplat.models.one_frame import decode_frames, encode_frames, normalize_latents
 
 WIDTH, HEIGHT = 48, 32
 
@@ -242,3 +247,43 @@ def test_rejects_bad_settings():
         GaussianDecoder(
             block_out_channels=(32,) * 4, layers_per_block=(0,) * 5, attention_head_dim=24
         )
+
+
+@pytest.fixture
+def one_process(tmp_path) -> Iterator[None]:
+    store = FileStore(str(tmp_path / "store"), 1)
+    init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_blocks_in_parts_on_many_processes_are_put_together_to_work(vae, decoder):
+    """FSDP gathers a block's weights when the block itself is called, and only then."""
+    latents, cameras = torch.randn(1, 12, 3, 4, 6), some_cameras()
+    pixels = torch.rand(3, 3, HEIGHT, WIDTH)
+
+    def work(vae, decoder) -> list[torch.Tensor]:
+        moments = encode_frames(vae, pixels)
+        frames = decode_frames(vae, moments.chunk(2, dim=1)[0])
+        (gaussians,) = decoder(latents, *arguments(cameras))
+        (frames.square().mean() + gaussians.means.square().mean()).backward()
+        return [moments, frames, gaussians.means]
+
+    opened(decoder)
+    sharded = copy.deepcopy((vae, decoder))
+    expected = work(vae, decoder)
+    for model in sharded:
+        for block in model.modules():
+            if type(block).__name__ in model._no_split_modules:
+                fully_shard(block)
+    found = work(*sharded)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two)
+    for model, plain in zip(sharded, (vae, decoder), strict=True):
+        gradients = {name: p.grad for name, p in plain.named_parameters()}
+        for name, parameter in model.named_parameters():
+            if gradients[name] is not None:
+                whole = parameter.grad
+                whole = whole.full_tensor() if isinstance(whole, DTensor) else whole
+                torch.testing.assert_close(whole, gradients[name])

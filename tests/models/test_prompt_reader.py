@@ -67,3 +67,14 @@ def test_it_is_read_as_it_was_saved(reader, states, tmp_path):
     # Values keep their order, which is that of the classes.
     assert {name: [*values] for name, values in loaded.config["attributes"].items()} == ATTRIBUTES
     assert [*loaded.config["secondary"]] == SECONDARY
+
+
+def test_it_attends_as_torch_does(reader, states):
+    """Its weights are those of `nn.MultiheadAttention`, by name and place."""
+    torch.manual_seed(0)
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    reader.attention.load_state_dict(theirs.state_dict())
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    queries = torch.randn(2, 3, 8)
+    expected, _ = theirs(queries, states, states, key_padding_mask=mask == 0)
+    torch.testing.assert_close(reader.attention(queries, states, mask != 0), expected)

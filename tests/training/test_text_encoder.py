@@ -241,7 +241,7 @@ def test_right_answers_cost_nothing_and_every_wrong_one_does():
         assert (wrong["kind_right"] == 0) == (name == "kind")
     for part in ("counts", "colors", "relation", "names"):
         read = perfect(labels, names)
-        read[part] = -read[part]
+        read = read._replace(**{part: -getattr(read, part)})
         assert float(reading_loss(read, labels, names, mask)["loss"]) > 10, part
 
 

@@ -115,8 +115,8 @@ def _peaks(
         "resident, fp8 transformer": dict.fromkeys(stages, everything_fp8),
         "parts offloaded": {stage: bytes_of[part] for stage, part in _PARTS.items()},
         "parts offloaded, fp8 transformer": {stage: fp8[part] for stage, part in _PARTS.items()},
-        # Two layers at once, the one that works and the one that comes: nothing beside the rest.
-        "layers offloaded": dict.fromkeys(stages, bytes_of["vae"] + bytes_of["gaussian_decoder"]),
+        # Two layers at once, the one that works and the one that comes: nothing beside activations.
+        "layers offloaded": dict.fromkeys(stages, 0),
     }
     return {
         mode: {stage: held[mode][stage] + stages[stage].activation_bytes for stage in stages}

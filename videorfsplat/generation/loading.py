@@ -61,7 +61,7 @@ def load_pipeline(
             _become_few_step(pipeline, variant)
     except LOADING_ERRORS as error:
         raise _cannot_load(f"the model {model}", error) from error
-    return _arrange(pipeline, target, memory)
+    return arrange(pipeline, target, memory)
 
 
 def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSplatPipeline:
@@ -102,7 +102,7 @@ def _cannot_load(what: str, error: Exception) -> ValueError:
     return ValueError(f"cannot load {what}: {reason}")
 
 
-def _arrange(
+def arrange(
     pipeline: VideoRFSplatPipeline, device: torch.device, memory: MemorySettings
 ) -> VideoRFSplatPipeline:
     """The pipeline on a device, its weights kept as asked for."""
@@ -119,12 +119,10 @@ def _arrange(
         pipeline.enable_model_cpu_offload(device=device)
         return pipeline
     if memory.offload == "group":
-        # The coders are small, and parts of them work without the calls that layers are moved by.
         pipeline.enable_group_offload(
             onload_device=device,
             offload_type="leaf_level",
             use_stream=device.type == "cuda",
-            exclude_modules=["vae", "gaussian_decoder"],
         )
         return pipeline
     return pipeline.to(device)

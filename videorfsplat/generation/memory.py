@@ -18,7 +18,7 @@ class MemorySettings:
     """Precision of weights and activations."""
     offload: str = "none"
     """`model` keeps the part that works on the device and the others on the CPU; `group` does so
-    with single layers of transformer and text encoder."""
+    with single layers of all parts."""
     fp8: bool = False
     """Keep the transformer's weights in 8 bits, and compute in `dtype`."""
     tiling: bool = False

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKLMochi, DiffusionPipeline, SchedulerMixin
-from diffusers.utils.accelerate_utils import apply_forward_hook
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videorfsplat.geometry.cameras import Cameras
@@ -94,6 +93,8 @@ class SceneComponents(DiffusionPipeline):
         base_schedule: str = "linear",
     ):
         super().__init__()
+        # Before anything hangs on its layers.
+        one_frame.take_single_frames(vae)
         self.register_modules(
             tokenizer=tokenizer,
             text_encoder=text_encoder,
@@ -108,6 +109,18 @@ class SceneComponents(DiffusionPipeline):
         )
         self.register_to_config(base_schedule=base_schedule)
         self.video_processor = VideoProcessor(vae_scale_factor=vae.spatial_compression_ratio)
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """As the base class; where single parts were placed layer by layer (`device_map`), and
+        their weights are nowhere between two calls, the device that their hooks name."""
+        device = super()._execution_device
+        if device.type != "meta":
+            return device
+        parts = (part for part in self.components.values() if isinstance(part, nn.Module))
+        hooks = (getattr(layer, "_hf_hook", None) for part in parts for layer in part.modules())
+        places = (getattr(hook, "execution_device", None) for hook in hooks)
+        return next((torch.device(place) for place in places if place is not None), device)
 
     @classmethod
     def from_pretrained(
@@ -156,7 +169,8 @@ class SceneComponents(DiffusionPipeline):
         encoder = self.reader_encoder or self.text_encoder
         tokenizer = self.reader_tokenizer or self.tokenizer
         check_text_encoder(tokenizer, encoder)
-        return read_prompts(tokenizer, encoder, self.prompt_reader, [prompt])[0]
+        device = self._execution_device
+        return read_prompts(tokenizer, encoder, self.prompt_reader, [prompt], device)[0]
 
     def complete_prompt(
         self, prompt: str, seed: int, choices: Choices | None = None, *, with_motion: bool = True
@@ -294,8 +308,8 @@ class SceneComponents(DiffusionPipeline):
     @torch.no_grad()
     def encode_frames(self, frames: Float[Tensor, "b v 3 H W"]) -> Float[Tensor, "b c v h w"]:
         """Normalised latents (the mean of the posterior) of views in [0, 1]."""
-        pixels = (2 * frames - 1).flatten(0, 1).to(self.vae.device, self.vae.dtype)
-        moments = apply_forward_hook(one_frame.encode_frames)(self.vae, pixels)
+        pixels = (2 * frames - 1).flatten(0, 1).to(self._execution_device, self.vae.dtype)
+        moments = one_frame.encode_frames(self.vae, pixels)
         latents = one_frame.normalize_latents(self.vae, moments.float().chunk(2, dim=1)[0])
         return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
@@ -307,7 +321,7 @@ class SceneComponents(DiffusionPipeline):
             `[B,V,3,H,W]` in [0, 1], `[B,V,H,W,3]` in [0, 1], or B lists of V images.
         """
         flat = one_frame.denormalize_latents(self.vae, latents.transpose(1, 2).flatten(0, 1))
-        pixels = apply_forward_hook(one_frame.decode_frames)(self.vae, flat.to(self.vae.dtype))
+        pixels = one_frame.decode_frames(self.vae, flat.to(self._execution_device, self.vae.dtype))
         video = pixels.float().unflatten(0, (len(latents), -1)).transpose(1, 2)
         return self.video_processor.postprocess_video(video, output_type=output_type)
 
@@ -336,9 +350,9 @@ class SceneComponents(DiffusionPipeline):
         self, latents: Float[Tensor, "b c v h w"], cameras: list[Cameras]
     ) -> list[Gaussians]:
         """The Gaussians of each scene, in the frame of its cameras."""
-        dtype, device = self.gaussian_decoder.dtype, latents.device
+        dtype, device = self.gaussian_decoder.dtype, self._execution_device
         return self.gaussian_decoder(
-            latents.to(dtype),
+            latents.to(device, dtype),
             torch.stack([camera.viewmats for camera in cameras]).to(device, torch.float32),
             torch.stack([camera.Ks for camera in cameras]).to(device, torch.float32),
             cameras[0].width,

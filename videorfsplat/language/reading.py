@@ -62,6 +62,7 @@ def read_prompts(
     text_encoder: PreTrainedModel,
     reader: PromptReader,
     prompts: list[str],
+    device: torch.device | None = None,
 ) -> list[Reading]:
     """What each prompt states.
 
@@ -70,11 +71,12 @@ def read_prompts(
         text_encoder: gives token states as `last_hidden_state`.
         reader: trained on that encoder.
         prompts: not empty.
+        device: where the models compute, if that is not where their weights are.
     """
     tokens = tokenizer(
         prompts, padding=True, truncation=True, return_tensors="pt", return_offsets_mapping=True
     )
-    device = text_encoder.device
+    device = device or text_encoder.device
     mask = tokens["attention_mask"].to(device)
     states = text_encoder(tokens["input_ids"].to(device), attention_mask=mask).last_hidden_state
     output = reader(states.to(reader.dtype), mask)

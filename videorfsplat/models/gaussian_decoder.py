@@ -16,7 +16,7 @@ from videorfsplat.geometry.quaternions import multiply_quats, rotations_to_quats
 from videorfsplat.geometry.rays import camera_rays
 from videorfsplat.geometry.spherical_harmonics import SH_C0
 from videorfsplat.models.attention import attend
-from videorfsplat.models.one_frame import decoder_stem, decoder_tail
+from videorfsplat.models.one_frame import take_single_frames
 
 # Channels of the head: inverse depth 1, opacity 1, scale 3, quaternion 4, colour 3.
 _HEAD_CHANNELS = (1, 1, 3, 4, 3)
@@ -78,6 +78,8 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
             temporal_expansions=(1,) * (len(block_out_channels) - 1),
             spatial_expansions=(2,) * (len(block_out_channels) - 1),
         )
+        take_single_frames(self.trunk)
+        self.trunk.proj_out = _Head(block_out_channels[0], sum(_HEAD_CHANNELS))
         self.rays_in = nn.Conv2d(6, width, kernel_size=1)
         for parameter in self.rays_in.parameters():
             nn.init.zeros_(parameter)
@@ -185,12 +187,15 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
         frames = latents.transpose(1, 2).flatten(0, 1)
         frames = frames * self._std.to(frames.dtype) + self._mean.to(frames.dtype)
         raymaps = raymaps.to(frames.dtype).movedim(-1, 2).flatten(0, 1)
-        hidden_states = decoder_stem(self.trunk, frames) + self.rays_in(raymaps)
+        trunk = self.trunk
+        hidden_states, _ = trunk.block_in(trunk.conv_in(frames[:, :, None]))
+        hidden_states = hidden_states[:, :, 0] + self.rays_in(raymaps)
         for attention in self.attentions:
             hidden_states = attention(hidden_states, views)
-        features = decoder_tail(self.trunk, hidden_states)
-        raw = F.conv2d(features, self.trunk.proj_out.weight[:, :, None, None])
-        raw = raw.float() + self.trunk.proj_out.bias.float()[:, None, None]
+        hidden_states = hidden_states[:, :, None]
+        for block in (*trunk.up_blocks, trunk.block_out):
+            hidden_states, _ = block(hidden_states)
+        raw = trunk.proj_out(trunk.nonlinearity(hidden_states[:, :, 0]))
         return raw.unflatten(0, (batch, views))
 
     def depths_along_rays(self, raw: Float[Tensor, "*v 12 H W"]) -> Float[Tensor, "*v H W"]:
@@ -217,6 +222,14 @@ class GaussianDecoder(ModelMixin, ConfigMixin):
             opacities=torch.sigmoid(opacities).flatten(),
             sh=(colors / 2 / SH_C0).flatten(0, 2)[:, None],
         )
+
+
+class _Head(nn.Linear):
+    """Of each pixel; adds its bias in float32, from which depths differ little."""
+
+    def forward(self, input: Float[Tensor, "n c H W"]) -> Float[Tensor, "n 12 H W"]:
+        raw = F.conv2d(input, self.weight[:, :, None, None])
+        return raw.float() + self.bias.float()[:, None, None]
 
 
 class _ViewAttention(nn.Module):

@@ -2,23 +2,26 @@
 
 Mochi's causal convolutions pad time by repeating the first frame. In a clip of one frame every tap
 of the kernel therefore sees that frame, and the 3-D convolution equals a 2-D convolution with the
-kernel summed over time. That path is exact for the encoder of any configuration, and for the
-decoder wherever no block expands time; with Mochi's own (1, 2, 3) the decoder makes six frames of
-which the last is kept, so the class's own path is taken there.
+kernel summed over time, at a third of the operations. Only single layers are told so: the
+autoencoder's own forward passes run, block by block, and whatever hangs on them (offloading, parts
+on other devices, FSDP) does its work.
+
+With Mochi's own expansion of time, (1, 2, 3), the decoder makes six frames, of which the last is
+the view.
 """
 
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKLMochi
-from diffusers.models.attention_processor import Attention
-from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import (
+    CogVideoXCausalConv3d,
+    CogVideoXSafeConv3d,
+)
 from diffusers.models.autoencoders.autoencoder_kl_mochi import (
     MochiChunkedGroupNorm3D,
     MochiDecoder3D,
-    MochiDownBlock3D,
-    MochiMidBlock3D,
-    MochiResnetBlock3D,
+    MochiEncoder3D,
     MochiUpBlock3D,
 )
 from jaxtyping import Float
@@ -42,54 +45,87 @@ def encode_frames(
     height, width = frames.shape[-2:]
     if height % factor or width % factor:
         raise ValueError(f"frame size must be a multiple of {factor}, got {width}x{height}")
-    encoder = vae.encoder
-    hidden_states = encoder.fourier_features(frames[:, :, None])[:, :, 0]
-    hidden_states = _pointwise(encoder.proj_in, hidden_states)
-    hidden_states = _layers(encoder.block_in, hidden_states)
-    for block in _members(encoder.down_blocks):
-        hidden_states = _down_block(block, hidden_states)
-    hidden_states = _layers(encoder.block_out, hidden_states)
-    hidden_states = encoder.nonlinearity(_group_norm(encoder.norm_out, hidden_states))
-    return _pointwise(encoder.proj_out, hidden_states)
+    take_single_frames(vae)
+    (posterior,) = vae.encode(frames[:, :, None], return_dict=False)
+    return posterior.parameters[:, :, 0]
 
 
 def decode_frames(
     vae: AutoencoderKLMochi, latents: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, "n 3 H W"]:
     """Frames in about [-1, 1] (not clamped) from latents in the autoencoder's own scale."""
-    if not decodes_one_frame_exactly(vae):
-        return vae.decode(latents[:, :, None], return_dict=False)[0][:, :, -1]
-    return _pointwise(vae.decoder.proj_out, decoder_features(vae.decoder, latents))
+    take_single_frames(vae)
+    return vae.decode(latents[:, :, None], return_dict=False)[0][:, :, -1]
 
 
-def decodes_one_frame_exactly(vae: AutoencoderKLMochi) -> bool:
-    """Whether the decoder keeps one frame one frame, so that the two-dimensional path holds."""
-    return vae.temporal_compression_ratio == 1
+def take_single_frames(model: nn.Module) -> None:
+    """Let a model's layers compute clips of one frame in two dimensions.
+
+    Longer clips, weights and results stay what they are. Layers that a hook already hangs on are
+    left alone: they compute one frame as they compute others.
+    """
+    for module in model.modules():
+        if type(module) is MochiChunkedGroupNorm3D and not _is_hooked(module):
+            module.__class__ = _Norm
+        if (
+            type(module) is CogVideoXCausalConv3d
+            and module.pad_mode == "replicate"
+            and not _is_hooked(module)
+            and not _is_hooked(module.conv)
+        ):
+            module.__class__ = _CausalConv
+            module.conv.__class__ = _Conv
+        if isinstance(module, MochiEncoder3D | MochiDecoder3D | MochiUpBlock3D):
+            for layer in module.children():
+                if type(layer) is nn.Linear and not _is_hooked(layer):
+                    layer.__class__ = _Pointwise
 
 
-def decoder_features(
-    decoder: MochiDecoder3D, latents: Float[Tensor, "n c h w"]
-) -> Float[Tensor, "n d H W"]:
-    """What the decoder's last linear layer sees, for a decoder that does not expand time."""
-    return decoder_tail(decoder, decoder_stem(decoder, latents))
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether a hook of accelerate or diffusers keeps the forward pass that it replaced."""
+    return "forward" in vars(module)
 
 
-def decoder_stem(
-    decoder: MochiDecoder3D, latents: Float[Tensor, "n c h w"]
-) -> Float[Tensor, "n d h w"]:
-    """The decoder's part at latent resolution."""
-    weight = decoder.conv_in.weight[:, :, 0]
-    hidden_states = F.conv2d(latents, weight, decoder.conv_in.bias)
-    return _layers(decoder.block_in, hidden_states)
+class _CausalConv(CogVideoXCausalConv3d):
+    """Of one frame, pads its sides only."""
+
+    # The base class says that it returns a tensor.
+    def forward(self, inputs: Tensor, conv_cache: Tensor | None = None) -> Any:
+        if inputs.shape[2] != 1:
+            return super().forward(inputs, conv_cache)
+        sides = (self.width_pad, self.width_pad, self.height_pad, self.height_pad)
+        frame = inputs[:, :, 0]
+        if any(sides):
+            frame = F.pad(frame, sides, mode="replicate")
+        return self.conv(frame[:, :, None]), None
 
 
-def decoder_tail(
-    decoder: MochiDecoder3D, hidden_states: Float[Tensor, "n d h w"]
-) -> Float[Tensor, "n e H W"]:
-    """The decoder's part from latent to pixel resolution, up to its last linear layer."""
-    for block in _members(decoder.up_blocks):
-        hidden_states = _up_block(block, hidden_states)
-    return decoder.nonlinearity(_layers(decoder.block_out, hidden_states))
+class _Norm(MochiChunkedGroupNorm3D):
+    """One frame needs no parts that are joined again."""
+
+    def forward(self, x: Any = None) -> Tensor:
+        return super().forward(x) if x.shape[2] != 1 else self.norm_layer(x[:, :, 0])[:, :, None]
+
+
+class _Pointwise(nn.Linear):
+    """Takes the pixels [b, 1, h, w, c] of one frame as the picture that they are a view of."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim != 5 or input.shape[1] != 1:
+            return super().forward(input)
+        picture = input[:, 0].movedim(-1, 1)
+        picture = F.conv2d(picture, self.weight[:, :, None, None], self.bias)
+        return picture.movedim(1, -1)[:, None]
+
+
+class _Conv(CogVideoXSafeConv3d):
+    """One frame is what every tap of the kernel sees."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.shape[2] != 1:
+            return super().forward(input)
+        kernel, stride = self.weight.sum(2), self.stride[1:]
+        return F.conv2d(input[:, :, 0], kernel, self.bias, stride=stride)[:, :, None]
 
 
 def normalize_latents(
@@ -113,59 +149,3 @@ def _latent_statistics(vae: AutoencoderKLMochi, latents: Tensor) -> tuple[Tensor
     mean = torch.tensor(vae.config["latents_mean"], dtype=latents.dtype, device=latents.device)
     std = torch.tensor(vae.config["latents_std"], dtype=latents.dtype, device=latents.device)
     return mean.view(shape), std.view(shape)
-
-
-def _members(modules: nn.ModuleList) -> list[Any]:
-    """The modules of a list, whose classes `ModuleList` does not tell a type checker."""
-    return list(modules)
-
-
-def _pointwise(linear: nn.Linear, hidden_states: Tensor) -> Tensor:
-    return F.conv2d(hidden_states, linear.weight[:, :, None, None], linear.bias)
-
-
-def _conv(conv: CogVideoXCausalConv3d, hidden_states: Tensor) -> Tensor:
-    padding = (conv.width_pad, conv.width_pad, conv.height_pad, conv.height_pad)
-    if any(padding):
-        hidden_states = F.pad(hidden_states, padding, mode="replicate")
-    weight = conv.conv.weight.sum(2)
-    return F.conv2d(hidden_states, weight, conv.conv.bias, stride=conv.conv.stride[1:])
-
-
-def _group_norm(norm: MochiChunkedGroupNorm3D, hidden_states: Tensor) -> Tensor:
-    return norm.norm_layer(hidden_states)
-
-
-def _resnet(block: MochiResnetBlock3D, inputs: Tensor) -> Tensor:
-    hidden_states = _conv(block.conv1, block.nonlinearity(_group_norm(block.norm1, inputs)))
-    hidden_states = _conv(block.conv2, block.nonlinearity(_group_norm(block.norm2, hidden_states)))
-    return inputs + hidden_states
-
-
-def _attention(attention: Attention, hidden_states: Tensor) -> Tensor:
-    # Attention is over time only; over one frame the softmax is 1 and the value passes through.
-    assert attention.to_v is not None
-    assert attention.to_out is not None
-    hidden_states = _pointwise(attention.to_v, hidden_states)
-    return _pointwise(_members(attention.to_out)[0], hidden_states)
-
-
-def _layers(
-    block: MochiDownBlock3D | MochiMidBlock3D | MochiUpBlock3D, hidden_states: Tensor
-) -> Tensor:
-    norms = getattr(block, "norms", [None] * len(block.resnets))
-    attentions = getattr(block, "attentions", [None] * len(block.resnets))
-    for resnet, norm, attention in zip(_members(block.resnets), norms, attentions, strict=True):
-        hidden_states = _resnet(resnet, hidden_states)
-        if attention is not None:
-            hidden_states = hidden_states + _attention(attention, _group_norm(norm, hidden_states))
-    return hidden_states
-
-
-def _down_block(block: MochiDownBlock3D, hidden_states: Tensor) -> Tensor:
-    return _layers(block, _conv(block.conv_in, hidden_states))
-
-
-def _up_block(block: MochiUpBlock3D, hidden_states: Tensor) -> Tensor:
-    hidden_states = _pointwise(block.proj, _layers(block, hidden_states))
-    return F.pixel_shuffle(hidden_states, block.spatial_expansion)

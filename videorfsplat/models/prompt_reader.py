@@ -1,21 +1,20 @@
 """Reads from a text encoder's token states what a sentence states of a scene."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.utils import BaseOutput
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 RELATIONS: tuple[str, ...] = ("named", "near", "none", "foreign")
 """How a sentence speaks of its main object: it means one of the kinds, or something that no world
 has and that a kind stands in for; it names no object; it is not English."""
 
 
-@dataclass
-class PromptReaderOutput(BaseOutput):
+class PromptReaderOutput(NamedTuple):
     """Logits of everything that can be read.
 
     Args:
@@ -73,9 +72,7 @@ class PromptReader(ModelMixin, ConfigMixin):
         sizes = [*choices, *[max_count + 1] * len(secondary), len(secondary_colors), len(RELATIONS)]
         self.num_choices, self.num_counts = len(choices), len(secondary)
         self.queries = nn.Parameter(torch.randn(len(sizes), text_embed_dim) * 0.5)
-        self.attention = nn.MultiheadAttention(
-            text_embed_dim, num_attention_heads, batch_first=True
-        )
+        self.attention = _Attention(text_embed_dim, num_attention_heads)
         self.norm = nn.LayerNorm(text_embed_dim)
         self.heads = nn.ModuleList(nn.Linear(text_embed_dim, size) for size in sizes)
         self.name_head = nn.Linear(text_embed_dim, 1)
@@ -93,13 +90,7 @@ class PromptReader(ModelMixin, ConfigMixin):
                 Which tokens count; at least one of each row.
         """
         queries = self.queries.expand(len(encoder_hidden_states), -1, -1)
-        read, _ = self.attention(
-            queries,
-            encoder_hidden_states,
-            encoder_hidden_states,
-            key_padding_mask=encoder_attention_mask == 0,
-            need_weights=False,
-        )
+        read = self.attention(queries, encoder_hidden_states, encoder_attention_mask != 0)
         read = self.norm(read)
         found = [head(read[:, index]) for index, head in enumerate(self.heads)]
         first, last = self.num_choices, self.num_choices + self.num_counts
@@ -110,3 +101,29 @@ class PromptReader(ModelMixin, ConfigMixin):
             relation=found[last + 1],
             names=self.name_head(encoder_hidden_states)[..., 0],
         )
+
+
+class _Attention(nn.Module):
+    """`nn.MultiheadAttention` with its weights, but its last layer is called, which offloading
+    waits for."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, queries: Float[Tensor, "b q d"], states: Float[Tensor, "b l d"], mask: Tensor
+    ) -> Float[Tensor, "b q d"]:
+        """What each query reads from the states that the mask [b, l] lets count."""
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        query, key, value = (
+            F.linear(inputs, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for inputs, weight, bias in zip((queries, states, states), weights, biases, strict=True)
+        )
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        return self.out_proj(read.transpose(1, 2).flatten(2))

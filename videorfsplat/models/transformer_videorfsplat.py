@@ -108,7 +108,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 f"pose_latents_mean and pose_latents_std need {pose_in_channels} values each, "
                 f"got {len(pose_latents_mean)} and {len(pose_latents_std)}"
             )
-        self.image_stream = MochiTransformer3DModel(
+        self.image_stream = _Stream(
             num_attention_heads=num_attention_heads,
             attention_head_dim=attention_head_dim,
             num_layers=num_layers,
@@ -126,7 +126,7 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def reset_pose_stream(self) -> None:
         """Make all but the image stream, untrained: the pose stream and the exchanges."""
         config: Any = self.config
-        self.pose_stream = MochiTransformer3DModel(
+        self.pose_stream = _Stream(
             num_attention_heads=config.pose_num_attention_heads,
             attention_head_dim=config.pose_attention_head_dim,
             num_layers=config.pose_num_layers,
@@ -177,15 +177,13 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             return_dict (`bool`): Whether to return a [`VideoRFSplatTransformerOutput`].
         """
         # 1. Tokens, conditioning and places of each stream
-        image = _Tokens(
-            self.image_stream,
+        image = self.image_stream(
             hidden_states,
             timestep,
             encoder_hidden_states,
             encoder_attention_mask,
         )
-        pose = _Tokens(
-            self.pose_stream,
+        pose = self.pose_stream(
             pose_hidden_states,
             pose_timestep,
             encoder_hidden_states,
@@ -249,6 +247,22 @@ class VideoRFSplatTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         else:
             outputs = block(*arguments)
         tokens.hidden_states, tokens.encoder_hidden_states = outputs
+
+
+class _Stream(MochiTransformer3DModel):
+    """One of the two streams, whose blocks the whole model runs."""
+
+    # What it begins with is a forward pass of its own: offloading fetches the stream's own weights
+    # for one.
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        encoder_attention_mask: Tensor,
+    ) -> "_Tokens":
+        """Tokens, conditioning and places."""
+        return _Tokens(self, latents, timestep, encoder_hidden_states, encoder_attention_mask)
 
 
 class _Tokens:
