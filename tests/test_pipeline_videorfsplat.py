@@ -22,6 +22,7 @@ from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGC
 from peft import LoraConfig
 from tiny import HEIGHT, MAX_TOKENS, NUM_VIEWS, TEXT_WIDTH, WIDTH, tiny_pipeline
 
+from videorfsplat.generation.preview import render_frames
 from videorfsplat.geometry.cameras import Cameras, look_at
 from videorfsplat.inference.text import TextCondition
 from videorfsplat.pipeline_output import DenoisingStep, VideoRFSplatPipelineOutput
@@ -640,6 +641,13 @@ def test_given_cameras_of_any_unit_give_one_scene_in_their_unit(pipeline, scale)
     torch.testing.assert_close(
         other.cameras[0].centers / scale, one.cameras[0].centers, rtol=1e-4, atol=1e-5
     )
+    # What is seen is the same: a path whose unit is misread gave pictures at 14 dB.
+    first, second = (
+        render_frames(output.gaussians[0], output.cameras[0]).astype(float)
+        for output in (one, other)
+    )
+    assert first.std() > 1
+    assert 10 * math.log10(255**2 / max(((first - second) ** 2).mean(), 1e-9)) > 40
 
 
 def test_who_knows_the_unit_states_it(pipeline):

@@ -10,12 +10,16 @@ stay: half of these cancel while they wait or while their run goes on, the other
 - `wait_error_median`, `wait_error_worst_tenth`: |told − true| ÷ true of the time until the result,
   by what each of those who stayed was told first after the last had left;
 - `seconds_median`, `seconds_worst`: from asking to the result;
+- `attack`: seconds until a visitor's result with nobody else about, and of another one at each of
+  two attacks, in which 40 clients at once call every function that is not queued; `dead` if the
+  page then shows nothing more;
 - `memory_mb`: resident after so many requests; `memory_growth`: last ÷ after the first round.
 
 Nothing but this machine is spoken to, and no more than `--rounds` times `--visitors` requests.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import subprocess
@@ -38,6 +42,10 @@ sys.path.append(str(ROOT / "tests"))
 GAP_SECONDS = 0.05
 """Between one visitor's coming and the next, so that their order is known."""
 MAX_REQUESTS = 1000
+ATTACK = 40
+"""Requests to each function, as many as the server has threads."""
+ATTACKED_STEPS = 60
+"""Of the run that goes on meanwhile."""
 
 
 @dataclass
@@ -111,6 +119,9 @@ def measure(address: str, process: int, args: argparse.Namespace, cache: Path) -
     for steps in begun:
         warm.join(generate, "a red house", 0, steps, 0.2, 1, 1, 1, "")
         warm.result()
+    attack = attacked(address, generate, config["dependencies"])
+    begun += [ATTACKED_STEPS] * 4
+    print(f"attack: {attack}", file=sys.stderr)
     visits: list[Visit] = []
     memory = {}
     for round_ in range(args.rounds):
@@ -133,9 +144,43 @@ def measure(address: str, process: int, args: argparse.Namespace, cache: Path) -
         "wait_error_worst_tenth": round(quantiles(errors, n=10)[-1], 3),
         "seconds_median": round(median(seconds), 1),
         "seconds_worst": round(max(seconds), 1),
+        "attack": attack,
         "memory_mb": {count: round(size) for count, size in memory.items()},
         "memory_growth": round(memory[len(visits)] / memory[args.visitors], 3),
     }
+
+
+def attacked(address: str, generate: int, functions: list[dict[str, Any]]) -> dict[str, Any]:
+    """How long a run takes alone, and while one visitor calls all that is not queued."""
+    unqueued = [(fn["id"], len(fn["inputs"])) for fn in functions if fn["queue"] is False]
+    alone, during = [], []
+    for seconds in (alone, alone, during, during):
+        visitor = Visitor(address)
+        begun = time.monotonic()
+        visitor.join(generate, "a red house", 0, ATTACKED_STEPS, 0.2, 1, 1, 1, "")
+        calls = [
+            threading.Thread(target=call_all, args=(address, visitor.session, unqueued))
+            for _ in range(ATTACK if seconds is during else 0)
+        ]
+        for call in calls:
+            call.start()
+        assert visitor.result()["success"]
+        seconds.append(round(time.monotonic() - begun, 1))
+        for call in calls:
+            call.join()
+    shown = httpx.get(address, timeout=60).status_code == 200
+    requests = ATTACK * len(unqueued)
+    return {"requests": requests, "alone": alone, "during": during, "dead": not shown}
+
+
+def call_all(address: str, session: str, functions: list[tuple[int, int]]) -> None:
+    """As the visitor's own tab, one function after the other, whatever comes of it."""
+    with httpx.Client(base_url=f"{address}/gradio_api", timeout=180) as http:
+        for function, num_inputs in functions:
+            data = [None] * num_inputs
+            body = {"data": data, "fn_index": function, "session_hash": session}
+            with contextlib.suppress(httpx.HTTPError):
+                http.post("/run/predict", json=body)
 
 
 def serve_round(

@@ -121,6 +121,22 @@ def write_tensors(
         unfinished.unlink(missing_ok=True)
 
 
+@contextmanager
+def exporting(folder: Path) -> Iterator[None]:
+    """What libraries save in `folder` within this context gets the mode that the umask asks for.
+
+    Raises:
+        OSError: if a file cannot be written, which safetensors calls otherwise.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{folder} cannot be written: {error}") from error
+    share(folder)
+
+
 def share(path: Path) -> None:
     """Give a file, or all files in a folder, the mode that the umask asks for.
 

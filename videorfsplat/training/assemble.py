@@ -10,7 +10,7 @@ from diffusers import AutoencoderKLMochi
 from safetensors.torch import load_file, save
 from transformers import AutoTokenizer
 
-from videorfsplat.formats.files import read_json_object, share, write_file
+from videorfsplat.formats.files import exporting, read_json_object, write_file
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
 from videorfsplat.models.prompt_reader import PromptReader
 from videorfsplat.models.published import load_text_encoder
@@ -66,11 +66,10 @@ def assemble_pipeline(
     )
     # Libraries keep some layers in float32 when they load.
     pipeline.to(dtype=dtype)
-    pipeline.save_pretrained(output)
-    share(output)
-    for path in output.glob("*/config.json"):
-        _drop_origin(path)
-    share(output)
+    with exporting(output):
+        pipeline.save_pretrained(output)
+        for path in output.glob("*/config.json"):
+            _drop_origin(path)
     return output
 
 
@@ -125,7 +124,8 @@ def exchange_text_encoder(model: Path, text: Path, output: Path) -> Path:
     transformer = VideoRFSplatTransformer3DModel.from_pretrained(
         model / "transformer", torch_dtype=torch.float32
     )
-    fold_text_projection(transformer, projection).half().save_pretrained(output / "transformer")
+    with exporting(output):
+        fold_text_projection(transformer, projection).half().save_pretrained(output / "transformer")
     names = ("tokenizer", "text_encoder", "prompt_reader")
     _save_text(text, output, dict(zip(names, names, strict=True)))
     lora = output / "few_step" / "pytorch_lora_weights.safetensors"
@@ -144,16 +144,16 @@ def _save_text(
     tokenizer = AutoTokenizer.from_pretrained(text / "tokenizer")
     encoder = load_text_encoder(text / "text_encoder", torch.float16)
     reader = PromptReader.from_pretrained(text / "prompt_reader")
-    tokenizer.save_pretrained(output / names["tokenizer"])
-    encoder.save_pretrained(output / names["text_encoder"])
     reader.register_to_config(filled=filled)
-    reader.half().save_pretrained(output / names["prompt_reader"])
+    with exporting(output):
+        tokenizer.save_pretrained(output / names["tokenizer"])
+        encoder.save_pretrained(output / names["text_encoder"])
+        reader.half().save_pretrained(output / names["prompt_reader"])
+        for path in output.glob("*/config.json"):
+            _drop_origin(path)
     index = read_json_object(output / "model_index.json")
     index[names["tokenizer"]] = ["transformers", type(tokenizer).__name__]
     index[names["text_encoder"]] = ["transformers", type(encoder).__name__]
     index[names["prompt_reader"]] = [PromptReader.__module__, PromptReader.__name__]
     text_of_index = json.dumps(dict(sorted(index.items())), indent=2)
     write_file(output / "model_index.json", f"{text_of_index}\n".encode())
-    for path in output.glob("*/config.json"):
-        _drop_origin(path)
-    share(output)

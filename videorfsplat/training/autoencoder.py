@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from videorfsplat.data.worlds.dataset import WorldsDataset
-from videorfsplat.formats.files import share
+from videorfsplat.formats.files import exporting
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments, check_start
 from videorfsplat.training.optimizers import check_optimizer, make_optimizers
@@ -199,6 +199,6 @@ def _export(vae: AutoencoderKLMochi, run: TrainingRun) -> Path:
     """Save the averaged model."""
     folder = run.folder / "model"
     if run.accelerator.is_main_process:
-        vae.save_pretrained(folder)
-        share(folder)
+        with exporting(folder):
+            vae.save_pretrained(folder)
     return folder

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from videorfsplat.data.readers.view_sampling import ViewSampling
-from videorfsplat.formats.files import share
+from videorfsplat.formats.files import exporting
 from videorfsplat.geometry.cameras import Cameras, concatenate_cameras
 from videorfsplat.geometry.rays import camera_rays
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
@@ -157,8 +157,8 @@ def train_decoder(settings: DecoderTraining) -> Path:
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
-            model.save_pretrained(folder)
-            share(folder)
+            with exporting(folder):
+                model.save_pretrained(folder)
     return folder
 
 

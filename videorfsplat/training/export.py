@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from diffusers.loaders import Mochi1LoraLoaderMixin
 
-from videorfsplat.formats.files import share
+from videorfsplat.formats.files import exporting
 from videorfsplat.training.run import TrainingRun
 
 
@@ -30,8 +30,8 @@ def save_model(run: TrainingRun, folder: Path) -> None:
         if ".lora_" not in name
     }
     exported.load_state_dict(weights, assign=True)
-    exported.save_pretrained(folder)
-    share(folder)
+    with exporting(folder):
+        exported.save_pretrained(folder)
 
 
 def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -50,5 +50,5 @@ def save_lora(run: TrainingRun, folder: Path, dtype: torch.dtype | None = None) 
             for name, weight in weights.items()
             if ".lora_" in name
         }
-        Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)
-        share(folder)
+        with exporting(folder):
+            Mochi1LoraLoaderMixin.save_lora_weights(folder, transformer_lora_layers=layers)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
 from videorfsplat.data.worlds.dataset import WorldsDataset
-from videorfsplat.formats.files import share
+from videorfsplat.formats.files import exporting
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.models.one_frame import decode_frames, encode_frames
 from videorfsplat.training.model_arguments import check_model_arguments
@@ -122,8 +122,8 @@ def train_probe(settings: ProbeTraining) -> Path:
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
-            probe.half().save_pretrained(folder)
-            share(folder)
+            with exporting(folder):
+                probe.half().save_pretrained(folder)
             probe.float()
     return folder
 

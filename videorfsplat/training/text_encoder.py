@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import (
     AutoTokenizer,
     DistilBertModel,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     T5EncoderModel,
 )
 
@@ -37,7 +37,7 @@ from videorfsplat.data.worlds.captions import (
     full_caption,
 )
 from videorfsplat.data.worlds.grammar import sample_world
-from videorfsplat.formats.files import share, write_file
+from videorfsplat.formats.files import exporting, write_file
 from videorfsplat.language.choices import LISTS, MOST_SECONDARY
 from videorfsplat.language.sentences import Sentence, SentenceWriter
 from videorfsplat.models.prompt_reader import RELATIONS, PromptReader, PromptReaderOutput
@@ -194,7 +194,7 @@ def train_text_encoder(settings: TextEncoderTraining) -> Path:
 
 
 def _batch(
-    tokenizer: PreTrainedTokenizerBase, sentences: list[Sentence], teacher: "_Teacher | None"
+    tokenizer: PreTrainedTokenizerFast, sentences: list[Sentence], teacher: "_Teacher | None"
 ) -> _Batch:
     """Sentences padded to one length; with a teacher, they are captions."""
     texts = [sentence.text for sentence in sentences]
@@ -236,7 +236,7 @@ def _held_out(paths: str | None) -> list[str]:
 
 def _start(
     settings: TextEncoderTraining, writer: SentenceWriter
-) -> tuple[PreTrainedTokenizerBase, DistilBertModel]:
+) -> tuple[PreTrainedTokenizerFast, DistilBertModel]:
     whole = [part for word in sorted(VOCABULARY) for part in word.split("-")]
     return trim_sentence_encoder(
         settings.pretrained, writer.texts(), whole, settings.vocabulary_size, settings.max_length
@@ -263,18 +263,21 @@ def _caption(rng: np.random.Generator) -> Sentence:
     return Sentence(text, mentions, "named")
 
 
-def _export(run: TrainingRun, tokenizer: PreTrainedTokenizerBase) -> Path:
+def _export(run: TrainingRun, tokenizer: PreTrainedTokenizerFast) -> Path:
     folder = run.folder / "model"
     with averaged_weights(run):
         if run.accelerator.is_main_process:
             model = run.bare_model
-            model.text_encoder.save_pretrained(folder / "text_encoder")
-            model.prompt_reader.save_pretrained(folder / "prompt_reader")
-            tokenizer.save_pretrained(folder / "tokenizer")
+            # The last call's lengths are no part of it.
+            tokenizer.backend_tokenizer.no_truncation()
+            tokenizer.backend_tokenizer.no_padding()
+            with exporting(folder):
+                model.text_encoder.save_pretrained(folder / "text_encoder")
+                model.prompt_reader.save_pretrained(folder / "prompt_reader")
+                tokenizer.save_pretrained(folder / "tokenizer")
             if model.projection is not None:
                 weight = {"weight": model.projection.weight.detach().contiguous()}
                 write_file(folder / "text_projection.safetensors", save(weight))
-            share(folder)
     return folder
 
 
