@@ -1,5 +1,10 @@
 """The choice of a backend, and agreement of the numba backend with the reference."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numba
 import pytest
 import torch
@@ -150,3 +155,19 @@ def test_gsplat_agrees_with_torch(degree: int):
         error = (found[name] - expected[name]).abs() / expected[name].abs().max()
         assert error.max() < 1e-2, name
         assert error.quantile(0.99) < 1e-3, name
+
+
+def test_numba_leaves_torch_its_threads():
+    """Of a new process: the first kernel starts numba's threads."""
+    program = """
+import torch
+torch.set_num_threads(1)
+from splat_scenes import circling_cameras, random_gaussians
+from videorfsplat.rendering.rasterization import rasterize
+rasterize(random_gaussians(3, 0), circling_cameras(1, 8, 8), backend="numba")
+print(torch.get_num_threads())
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": path}
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, env=environment, text=True).split() == ["1"]

@@ -14,7 +14,7 @@ import torch
 from accelerate.state import AcceleratorState
 from full_size import launch_two
 from safetensors.torch import load_file, save_file
-from test_run import STEPS, assert_same, settings, toy_loss, toy_run, train_toy
+from test_run import STEPS, assert_same, settings, toy_draw, toy_loss, toy_run, train_toy
 from torch import nn
 from two_processes import SAVES
 
@@ -147,6 +147,15 @@ def test_the_average_comes_back_where_it_is(folder, monkeypatch):
     assert all(one is two for one, two in zip(made, run.ema.shadow_params, strict=True))
     kept = load_file(folder / "state-0000008" / PROCESS_FILE)
     assert all(torch.equal(kept[f"average.{i}"], made[i]) for i in range(4))
+
+
+def test_what_is_made_after_loading_moves_no_randomness(uninterrupted, folder):
+    """Networks of a loss are made when the run is there, and draw their first weights."""
+    run = toy_run(settings(folder))
+    nn.Linear(16, 16)
+    run.train(toy_draw, toy_loss(run))
+    weights = [p.detach() for p in run.model.parameters()]
+    assert all(torch.equal(one, two) for one, two in zip(weights, uninterrupted[0], strict=True))
 
 
 @pytest.mark.gpu

@@ -1,5 +1,7 @@
 """Rasterisation on the CPU by numba kernels: all cores, the same result for any thread count."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -74,11 +76,12 @@ class _Accumulate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Tensor) -> Tensor:
         arrays = [_to_array(t) for t in inputs]
-        pairs = pair_with_tiles(*arrays)
-        width, height = (int(size) for size in arrays[-1][2:])
-        sums = np.empty((len(pairs.splats), height, width, 5), arrays[0].dtype)
-        tile_ends = np.empty_like(pairs.starts)
-        composite(pairs.splats, pairs.gaussian_ids, pairs.starts, pairs.ends, tile_ends, sums)
+        with _threads_of_torch():
+            pairs = pair_with_tiles(*arrays)
+            width, height = (int(size) for size in arrays[-1][2:])
+            sums = np.empty((len(pairs.splats), height, width, 5), arrays[0].dtype)
+            tile_ends = np.empty_like(pairs.starts)
+            composite(pairs.splats, pairs.gaussian_ids, pairs.starts, pairs.ends, tile_ends, sums)
         output = torch.from_numpy(sums)
         ctx.save_for_backward(*inputs, output)
         ctx.pairs, ctx.tile_ends = pairs, tile_ends
@@ -120,6 +123,19 @@ class _Accumulate(torch.autograd.Function):
             *gradients,
         )
         return *(torch.from_numpy(g) for g in gradients), None, None, None
+
+
+@contextmanager
+def _threads_of_torch() -> Iterator[None]:
+    """Keep torch's number of threads. Numba's first kernel starts its team by OpenMP, which torch
+    then asks for its own; sums of torch with another number of threads differ in their last digits,
+    and a training that went on would not be the one that ran through."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _to_array(tensor: Tensor) -> np.ndarray:

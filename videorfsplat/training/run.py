@@ -178,6 +178,7 @@ class TrainingRun:
         started = last_save = last_sheet = time.monotonic()
         seconds_before = self.progress.seconds
         self.model.train()
+        self.states.restore_randomness()
         batches = self._batches(draw)
         while self.progress.step < self.config.max_steps:
             parts = next(batches)

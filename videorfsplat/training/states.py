@@ -83,6 +83,16 @@ class KeptStates:
         self.folder, self.accelerator, self.contents = folder, accelerator, contents
         self.is_sharded = is_sharded
         self._last: int | None = None
+        self._random: dict[str, Tensor] = {}
+
+    def restore_randomness(self) -> None:
+        """Draw on from where the loaded state was, if one was loaded: what is made between loading
+        and the first step, such as the networks of a loss, draws too."""
+        random, self._random, device = self._random, {}, self.accelerator.device
+        if "random.cpu" in random:
+            torch.set_rng_state(random["random.cpu"])
+        if "random.cuda" in random and device.type == "cuda":
+            torch.cuda.set_rng_state(random["random.cuda"], device)
 
     def save(self) -> None:
         """Write the state of this step, unless it is there, and drop all but the newest.
@@ -281,11 +291,9 @@ class KeptStates:
         self._load_weights(own if self.is_sharded else first)
         if is_same:
             with safe_open(own, framework="pt") as file:
-                torch.set_rng_state(file.get_tensor("random.cpu"))
-                if self.accelerator.device.type == "cuda" and "random.cuda" in file.keys():  # noqa: SIM118
-                    torch.cuda.set_rng_state(
-                        file.get_tensor("random.cuda"), self.accelerator.device
-                    )
+                # Not a dictionary: it cannot be iterated over.
+                names = [name for name in file.keys() if name.startswith("random.")]  # noqa: SIM118
+                self._random = {name: file.get_tensor(name) for name in names}
 
     @torch.no_grad()
     def _load_weights(self, path: Path) -> None:
