@@ -60,7 +60,7 @@ class VideoMoments:
 
     path: Path
     seconds: Sequence[float]
-    """Times from the start of the video."""
+    """Times from the video's first frame, whenever its stream says that it starts."""
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -74,10 +74,11 @@ class VideoMoments:
         wanted = self.seconds[index]
         try:
             with av.open(self.path) as container:
-                best = _nearest_frame(container, wanted)
+                start = _start(container.streams.video[0])
+                best = _nearest_frame(container, start + wanted)
         except (av.FFmpegError, OSError, IndexError) as error:
             raise ValueError(f"{self.path}: not a video, or damaged ({error})") from error
-        if best is None or abs(best.time - wanted) > MAX_LATENESS:
+        if best is None or abs(best.time - start - wanted) > MAX_LATENESS:
             raise ValueError(f"{self.path}: no frame at {wanted:.3f} s")
         return best.to_ndarray(format="rgb24")
 
@@ -94,12 +95,20 @@ def frame_times(path: Path) -> list[float]:
             assert stream.time_base is not None
             tick = float(stream.time_base)
             stamps = [packet.pts for packet in container.demux(stream)]
-            times = sorted(stamp * tick for stamp in stamps if stamp is not None)
+            start = _start(stream)
+            times = sorted(stamp * tick - start for stamp in stamps if stamp is not None)
     except (av.FFmpegError, OSError, IndexError, TypeError) as error:
         raise ValueError(f"{path}: not a video, or damaged ({error})") from error
     if not times:
         raise ValueError(f"{path}: a video without frames")
     return times
+
+
+def _start(stream: av.VideoStream) -> float:
+    """Seconds on the stream's own clock at which it starts; many recorders begin late."""
+    if stream.start_time is None or stream.time_base is None:
+        return 0.0
+    return float(stream.start_time * stream.time_base)
 
 
 def _nearest_frame(container: av.container.InputContainer, wanted: float) -> av.VideoFrame | None:
@@ -109,6 +118,8 @@ def _nearest_frame(container: av.container.InputContainer, wanted: float) -> av.
     container.seek(int(wanted / stream.time_base), stream=stream)
     best = None
     for frame in container.decode(stream):
+        if frame.time is None:
+            continue
         if best is None or abs(frame.time - wanted) < abs(best.time - wanted):
             best = frame
         if frame.time >= wanted:
