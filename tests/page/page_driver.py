@@ -45,7 +45,9 @@ document.addEventListener('viewer-message', ({ detail }) => window.viewerMessage
 
 class PageDriver:
     def __init__(self, browser: Browser, address: str, query: str = "", **options: Any) -> None:
-        options = {"viewport": {"width": 1000, "height": 720}, "accept_downloads": True, **options}
+        # The first flight would keep the viewer from coming to rest.
+        defaults = {"accept_downloads": True, "reduced_motion": "reduce"}
+        options = {"viewport": {"width": 1000, "height": 720}, **defaults, **options}
         self.address = address
         self.context = browser.new_context(**options)
         self.context.add_init_script(_NOTE_MESSAGES)
@@ -62,7 +64,7 @@ class PageDriver:
 
     def wait_until_open(self) -> None:
         """The example or the settings of the address are there, and the model is loaded."""
-        expect(self.page.locator(".model-line[data-state=ready]")).to_be_visible()
+        expect(self.page.locator(".model-line[data-state=ready]")).to_be_attached()
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
@@ -73,19 +75,31 @@ class PageDriver:
 
     @property
     def timetable(self) -> Locator:
+        self.open_advanced()
         return self.page.locator("#settings svg.timetable")
 
+    @property
+    def sentence(self) -> Locator:
+        return self.page.locator("#sentence textarea")
+
     def write(self, prompt: str) -> None:
-        self.page.get_by_label("Sentence", exact=True).fill(prompt)
+        self.sentence.fill(prompt)
+
+    def open_advanced(self) -> None:
+        if not self.page.get_by_label("Seed", exact=True).is_visible():
+            self.page.get_by_role("button", name="Advanced").click()
+            expect(self.page.get_by_label("Seed", exact=True)).to_be_visible()
 
     def set_slider(self, label: str, value: float) -> None:
+        self.open_advanced()
         field = self.page.locator("#settings").get_by_label(f"number input for {label}")
         field.fill(str(value))
         field.press("Tab")
 
     def begin(self, prompt: str = "a red house", steps: int = 60) -> None:
-        """Ask for a scene."""
+        """Ask for a scene of so many steps."""
         self.write(prompt)
+        self.page.get_by_label("Full", exact=True).check(force=True)
         self.set_slider("Steps", steps)
         self.forget()
         self.button("Generate").click()
@@ -152,9 +166,12 @@ class PageDriver:
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
 
     def download(self, file_name: str, folder: Path) -> Path:
-        link = self.page.locator(f".downloads a[download='{file_name}']")
+        """Ask for a file of the scene, which the page saves as soon as it is made."""
+        file = self.page.locator(f"#downloads [data-file='{file_name}']")
+        if not file.is_visible():
+            self.page.get_by_text("More formats").click()
         with self.page.expect_download() as waiting:
-            link.click()
+            file.click()
         path = folder / waiting.value.suggested_filename
         waiting.value.save_as(path)
         return path

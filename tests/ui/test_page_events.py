@@ -7,21 +7,22 @@ import re
 import shutil
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import gradio as gr
 import pytest
 from coroutines import run_coroutine
 
-from videorfsplat.formats.transforms_json import save_transforms
+from videorfsplat.formats.transforms_json import save_transforms, transforms_dict
 from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_scenes
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields
-from videorfsplat.ui.page_values import SKIP, Activity, Result, Side
+from videorfsplat.ui.page_values import SKIP, Activity, Result
+from videorfsplat.ui.share_link import scene_page
 from videorfsplat.ui.viewer_protocol import check_message
 
-FIELDS = Fields("a red house", 7, False, False, 2, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
+FIELDS = Fields("a red house", 7, False, "full", False, 2, 0.2, 3, 1.5, 2, "generated", None)
 
 
 def result_of(values: tuple[Any, ...]) -> tuple[Activity, Result]:
@@ -37,13 +38,17 @@ def opened(events: PageEvents, query: dict[str, str]) -> tuple[str, Fields, Resu
 
 
 def query_of(line: str) -> dict[str, str]:
-    found = re.search(r'href="\?([^"]*)"', line)
+    found = re.search(r'value="(http[^"]*)"', line)
     assert found is not None
-    return dict(parse_qsl(html.unescape(found.group(1))))
+    parts = urlsplit(html.unescape(found.group(1)))
+    name = parts.path.removeprefix("/s/").strip("/")
+    return dict(parse_qsl(parts.query)) | ({"scene": name} if name else {})
 
 
 # What Gradio knows of whoever asks.
-VISITOR: Any = SimpleNamespace(session_hash="visitor")
+VISITOR: Any = SimpleNamespace(
+    session_hash="visitor", request=SimpleNamespace(base_url="http://here/")
+)
 OTHER_VISITOR: Any = SimpleNamespace(session_hash="other")
 
 
@@ -55,17 +60,17 @@ def descriptions(events: PageEvents) -> list[str]:
 
 
 def generated(events: PageEvents, fields: Fields = FIELDS) -> list[tuple[Activity, Result]]:
-    chosen, _, is_stopped, seed, *rest = events.begin(*fields, None, None)
+    chosen, _, is_stopped, seed, _, *rest = events.begin(*fields, None, None)
     activity, _ = result_of(tuple(rest))
     assert activity.stop["interactive"]
     assert not activity.generate["interactive"]
-    assert chosen["seed"] == seed
+    assert chosen[0]["seed"] == seed
     assert not is_stopped
     return [result_of(values) for values in events.generate(chosen, VISITOR)]
 
 
 def test_a_run_shows_every_step_and_then_the_scene(events):
-    _, *steps, (activity, result) = generated(events)
+    _, *steps, (_, result), (activity, _) = generated(events)
     assert [step.status.split("<strong>")[1].split("</strong>")[0] for step, _ in steps] == [
         "Step 1 of 2",
         "Step 2 of 2",
@@ -80,16 +85,16 @@ def test_a_run_shows_every_step_and_then_the_scene(events):
     check_message(load, "HostMessage")
     assert result.scene in load["content"]
     assert result.frames.count("depth/") == 3
-    assert len(result.frustums.data) == 3
+    assert "3 cameras in 3D" in result.frustums
     assert "a red house" in result.record
     assert events.files.find(result.scene) is not None
 
 
 def test_the_seed_used_is_shown_and_reproduces_the_scene(events):
     chosen, _, _, seed, *_ = events.begin(*FIELDS._replace(new_seed=True, seed=None), None, None)
-    *_, first = events.generate(chosen, VISITOR)
+    *_, first, _ = events.generate(chosen, VISITOR)
     again, _, _, same, *_ = events.begin(*FIELDS._replace(seed=seed), None, None)
-    *_, second = events.generate(again, VISITOR)
+    *_, second, _ = events.generate(again, VISITOR)
     assert same == seed
     folders = [events.files.root / result_of(values)[1].scene for values in (first, second)]
     pictures = [(folder / "frames" / "000.png").read_bytes() for folder in folders]
@@ -102,24 +107,22 @@ def test_a_comparison_runs_both_sides_with_one_seed(events):
     assert {one["seed"] for one in both} == {seed}
     assert [one["pose_offset"] for one in both] == [0.0, 0.2]
     states = list(events.compare(both, VISITOR))
-    start = len(Activity._fields)
-    shown = [(Side(*v[start : start + 3]), Side(*v[start + 3 :])) for v in states]
-    loads = [[s.viewer for s in sides if isinstance(s.viewer, list)] for sides in shown]
-    finished = [viewers[0][0]["content"] for viewers in loads if viewers and len(viewers[0]) == 1]
-    assert len(set(finished)) == 2
-    assert "Left: step 1 of 2" in states[1][0]
+    loads = [value for values in states for value in values[-3:-1] if isinstance(value, list)]
+    assert len({messages[0]["content"] for messages in loads}) == 2
+    assert "A: step 1 of 2" in states[1][0]
     assert "Compared in" in states[-1][0]
+    figures = states[-1][-1]
+    assert figures.count("data-keep") == 2
+    assert "<td>+0.00</td><td>+0.20</td>" in figures
 
 
 def test_few_steps_are_the_variants_own_and_leave_the_model_as_it_is(events):
-    sampling = [2, 0.1, 1.0, 1.0, 1.0]
-    assert list(events.take_sampling(True)) == [*sampling, *sampling[2:], *sampling[2:]]
-    assert events.take_sampling(False)[:5] == (12, 0.2, 5.0, 1.5, 1.5)
-    few = FIELDS._replace(few_step=True, **dict(zip(FIELDS._fields[4:9], sampling, strict=True)))
+    fast = FIELDS._replace(quality="fast", num_inference_steps=3)
+    assert "of 2 steps" in events.draw_timetable("fast", 3, 0.2, "generated")
     scenes = []
-    for fields in (few, few._replace(few_step=False), few):
-        *_, (_, result) = generated(events, fields)
-        assert ("2, few-step variant" in result.record) == fields.few_step
+    for fields in (fast, FIELDS, fast):
+        *_, (_, result), _ = generated(events, fields)
+        assert ("2, few-step variant" in result.record) == (fields.quality == "fast")
         scenes.append((events.files.root / result.scene / "frames" / "000.png").read_bytes())
     assert scenes[0] == scenes[2] != scenes[1]
 
@@ -139,7 +142,7 @@ def test_fields_are_checked_one_by_one_before_the_line(events):
 
 def test_cameras_that_cannot_be_used_are_refused_before_the_line(events, tmp_path):
     (tmp_path / "cameras.json").write_text("[]")
-    bad = FIELDS._replace(camera_source="file", camera_file=str(tmp_path / "cameras.json"))
+    bad = FIELDS._replace(cameras="file", camera_file=str(tmp_path / "cameras.json"))
     with pytest.raises(gr.Error, match="camera file cannot be read"):
         events.begin(*bad, None, None)
     with pytest.raises(gr.Error, match="Upload a transforms"):
@@ -147,30 +150,33 @@ def test_cameras_that_cannot_be_used_are_refused_before_the_line(events, tmp_pat
 
 
 def test_given_cameras_are_drawn_and_used(events):
-    figure, note = events.draw_given_cameras("preset", "spiral", None)
-    assert (len(figure.data), note) == (3, "")
-    assert events.draw_given_cameras("generated", "spiral", None) == (None, "")
-    assert events.draw_given_cameras("file", "spiral", None) == (None, "")
-    figure, note = events.draw_given_cameras("file", "spiral", __file__)
-    assert figure is None
+    plot, note = events.draw_given_cameras("spiral", None)
+    assert "3 cameras in 3D" in plot
+    assert note == ""
+    assert events.draw_given_cameras("generated", None) == ("", "")
+    assert "No cameras yet" in events.draw_given_cameras("file", None)[1]
+    plot, note = events.draw_given_cameras("file", __file__)
+    assert plot == ""
     assert "must be a transforms.json" in note
-    fields = FIELDS._replace(camera_source="preset", preset="spiral")
-    *_, (_, result) = generated(events, fields)
+    fields = FIELDS._replace(cameras="spiral")
+    *_, (_, result), _ = generated(events, fields)
     assert "given: spiral" in result.record
     assert "cameras are given" in result.timetable
 
 
 def test_a_link_fills_the_form_and_shows_the_kept_scene(events):
-    *_, (_, result) = generated(events)
-    query = query_of(events.share(result.scene, *FIELDS))
+    *_, (_, result), _ = generated(events)
+    line = events.share(result.scene, VISITOR, *FIELDS)
+    assert "Kept until" in line
+    query = query_of(line)
     card, fields, shown = opened(events, query)
-    assert "shared scene" in card
+    assert "by its link" in card
     assert fields._replace(new_seed=False) == FIELDS
     assert shown.scene == result.scene
     # Another machine, or later: the settings alone.
     shutil.rmtree(events.files.root / result.scene)
     card, fields, shown = opened(events, query)
-    assert "Settings of a link" in card
+    assert "gone after a day" in card
     assert fields == FIELDS
     assert shown.scene == gr.skip()
 
@@ -193,21 +199,21 @@ def test_a_broken_link_says_so(events, key, value, words):
 def test_a_link_to_a_scene_along_cameras_of_a_file_asks_for_the_file(events, tmp_path):
     path = tmp_path / "cameras.json"
     save_transforms(trajectory("spiral", num_views=3), path)
-    fields = FIELDS._replace(camera_source="file", camera_file=str(path))
-    *_, (_, result) = generated(events, fields)
-    query = query_of(events.share(result.scene, *fields))
+    fields = FIELDS._replace(cameras="file", camera_file=str(path))
+    *_, (_, result), _ = generated(events, fields)
+    query = query_of(events.share(result.scene, VISITOR, *fields))
     assert "cameras.json" not in str(query)
     shutil.rmtree(events.files.root / result.scene)
     card, found, shown = opened(events, query)
     assert "Upload its camera file" in card
-    assert (found.camera_source, found.camera_file) == ("file", None)
+    assert (found.cameras, found.camera_file) == ("file", None)
     assert "cameras are given" in shown.timetable
 
 
 def test_a_link_without_a_scene_has_the_fields(events):
-    assert query_of(events.share(None, *FIELDS))["seed"] == "7"
+    assert query_of(events.share(None, VISITOR, *FIELDS))["seed"] == "7"
     with pytest.raises(gr.Error, match="Write a sentence"):
-        events.share(None, *FIELDS._replace(prompt=""))
+        events.share(None, VISITOR, *FIELDS._replace(prompt=""))
 
 
 def test_scenes_made_earlier_open_at_once(events, scene_folder, tmp_path):
@@ -219,7 +225,10 @@ def test_scenes_made_earlier_open_at_once(events, scene_folder, tmp_path):
     picked = gr.EventData(None, {"name": "house"})
     card, *rest = page.open_example(picked)
     assert "Made earlier" in card
-    assert rest[0] == "a red house"
+    # What was typed and set is the visitor's: an example fills the scene's places only.
+    result = Result(*rest)
+    assert "a red house" in result.record
+    assert result.timetable == SKIP
     # The model is not even loaded.
     assert not page.host.is_ready
     with pytest.raises(gr.Error, match="gone"):
@@ -242,8 +251,8 @@ def test_scenes_made_earlier_are_copied_once_and_live_from_when_they_were_opened
 
 @pytest.mark.parametrize(("steps", "pose_offset"), [(None, 0.2), (24, None), (0, 0.2), (24, -3)])
 def test_the_timetable_stays_while_a_number_is_typed(events, steps, pose_offset):
-    assert events.draw_timetable(steps, pose_offset, "generated") == gr.skip()
-    assert "of 24 steps" in events.draw_timetable(24.0, -0.3, "generated")
+    assert events.draw_timetable("full", steps, pose_offset, "generated") == gr.skip()
+    assert "of 24 steps" in events.draw_timetable("full", 24.0, -0.3, "generated")
 
 
 def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):
@@ -258,13 +267,58 @@ def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):
         find_example_scenes(tmp_path)
 
 
-def test_words_are_marked_once_the_model_is_there(events):
-    assert events.mark_words("a dragon") == ""
+def test_words_are_marked_before_the_model_is_there(events):
+    assert "<mark>dragon</mark>" in events.note_words("a dragon")
+    assert not events.host.is_ready
     cards = descriptions(events)
     assert "loading the model" in cards[0]
     assert "tiny" in cards[-1]
-    assert "No people" in cards[-1]
-    assert "<mark>dragon</mark>" in events.mark_words("a dragon")
+
+
+def test_several_seeds_of_one_sentence_are_a_choice_that_can_be_opened(events):
+    states = generated(events, FIELDS._replace(quality="fast", several=True))
+    shown = [result.scene for _, result in states if isinstance(result.scene, str)]
+    picks = [result.picks for _, result in states if isinstance(result.picks, str)]
+    # The first is shown at once, and stays while the others are made.
+    assert len(shown) == 1
+    assert [one.count("data-scene") for one in picks] == [1, 2, 3, 4]
+    assert "4 scenes made" in states[-1][0].status
+    names = re.findall(r'data-scene="([^"]+)"', picks[-1])
+    seeds = [events.files.find(name) and name for name in names]
+    assert len(set(seeds)) == 4
+    _, _, *rest = events.open_kept(gr.EventData(None, {"scene": names[3]}))
+    assert Result(*rest).scene == names[3]
+    with pytest.raises(gr.Error, match="not kept any more"):
+        events.open_kept(gr.EventData(None, {"scene": "../escape"}))
+
+
+def test_two_scenes_of_a_visit_are_compared(events):
+    names = []
+    for seed in (1, 2):
+        *_, (_, result), _ = generated(events, FIELDS._replace(seed=seed))
+        names.append(result.scene)
+    pair = {"a": names[0], "b": names[1]}
+    left, right, figures = events.compare_kept(gr.EventData(None, pair))
+    assert [names[0] in left[0]["content"], names[1] in right[0]["content"]] == [True, True]
+    assert "<td>1</td><td>2</td>" in figures
+
+
+def test_a_flown_path_becomes_given_cameras(events):
+    cameras = transforms_dict(trajectory("spiral", num_views=3), ["a.png", "b.png", "c.png"])
+    source, path, note = events.take_recorded_path(gr.EventData(None, cameras))
+    assert "3 cameras" in note
+    *_, (_, result), _ = generated(events, FIELDS._replace(cameras=source, camera_file=path))
+    assert "given: transforms.json" in result.record
+    with pytest.raises(gr.Error, match="2 to 1000 cameras"):
+        events.take_recorded_path(gr.EventData(None, {"frames": []}))
+
+
+def test_a_scene_has_a_page_with_its_own_words_and_picture(events):
+    *_, (_, result), _ = generated(events)
+    page = scene_page(events.files.root / result.scene, "http://here/", "prompt=a+red+house")
+    assert '<meta property="og:title" content="a red house"/>' in page
+    assert 'property="og:image" content="http://here/gradio_api/file=' in page
+    assert f"scene={result.scene}" in page
 
 
 def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
@@ -279,14 +333,14 @@ def test_a_model_that_cannot_be_loaded_is_said(tmp_path):
 
 
 def test_downloads_need_a_scene(events):
-    assert list(events.list_downloads(None, "opencv")) == [""]
+    assert events.list_downloads(None, "opencv") == ""
     with pytest.raises(gr.Error, match="not kept any more"):
         events.make_film("x" * 22, "")
 
 
 def test_a_run_that_fails_leaves_the_page_at_rest_with_the_reason_on_it(events):
     chosen, *_ = events.begin(*FIELDS, None, None)
-    run = events.generate({**chosen, "trajectory": "nowhere"}, VISITOR)
+    run = events.generate([{**chosen[0], "trajectory": "nowhere"}], VISITOR)
     states = []
     with pytest.raises(gr.Error, match="unknown trajectory"):
         states.extend(result_of(values) for values in run)
@@ -297,7 +351,7 @@ def test_a_run_that_fails_leaves_the_page_at_rest_with_the_reason_on_it(events):
 
 
 def test_after_a_run_without_result_the_scene_from_before_it_is_back(events):
-    *_, (_, result) = generated(events)
+    *_, (_, result), _ = generated(events)
     _, previous, *_ = events.begin(*FIELDS, result.scene, None)
     # Stopped at once, and begun again: there is no scene on screen, but one to come back to.
     assert events.begin(*FIELDS, None, previous)[1] == previous == result.scene

@@ -14,7 +14,7 @@ from videorfsplat.ui.page_settings import (
     with_variant,
 )
 
-FIELDS = Fields("a red house", 7, False, False, 12, 0.2, 3, 1.5, 2, "generated", "orbit_left", None)
+FIELDS = Fields("a red house", 7, False, "full", False, 12, 0.2, 3, 1.5, 2, "generated", None)
 
 
 def test_fields_become_settings_of_exact_types():
@@ -51,17 +51,17 @@ def test_the_form_can_be_filled_with_what_it_gave(seed, steps, pose_offset):
 def test_few_steps_need_a_model_that_has_them(tmp_path):
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(ValueError, match="has no few-step variant"):
-        settings_from_fields(FIELDS._replace(few_step=True), str(tmp_path))
+        settings_from_fields(FIELDS._replace(quality="fast"), str(tmp_path))
 
 
 def test_presets_and_files_give_the_cameras():
-    preset = FIELDS._replace(camera_source="preset", preset="spiral")
+    preset = FIELDS._replace(cameras="spiral")
     assert settings_from_fields(preset, "mini").trajectory == "spiral"
-    file = FIELDS._replace(camera_source="file", camera_file="/uploads/mine.json")
+    file = FIELDS._replace(cameras="file", camera_file="/uploads/mine.json")
     assert settings_from_fields(file, "mini").trajectory == "/uploads/mine.json"
     # A file cannot be filled into the form again, but asked for.
     values = field_values(settings_from_fields(file, "mini"))
-    assert (values["camera_source"], values["camera_file"]) == ("file", None)
+    assert (values["cameras"], values["camera_file"]) == ("file", None)
 
 
 def test_a_variant_changes_what_it_says_and_nothing_else():
@@ -85,14 +85,15 @@ def test_a_variant_changes_what_it_says_and_nothing_else():
     [
         ({"prompt": "  "}, "Write a sentence"),
         ({"prompt": None}, "Write a sentence"),
-        ({"prompt": "a" * 3000}, "at most 2000 characters"),
+        ({"prompt": "a" * 301}, "at most 300 characters"),
         ({"seed": None}, "whole number"),
         ({"seed": 1.5}, "whole number"),
         ({"seed": -1}, "whole number"),
         ({"num_inference_steps": 0}, "between 1 and 60"),
         ({"num_inference_steps": 61}, "between 1 and 60"),
         ({"pose_offset": 0.7}, "must lie between"),
-        ({"camera_source": "file"}, "Upload a transforms.json"),
+        ({"cameras": "file"}, "Upload a transforms.json"),
+        ({"cameras": "/etc/passwd"}, "must be one of orbit_left"),
     ],
 )
 def test_says_what_to_change(change, words):

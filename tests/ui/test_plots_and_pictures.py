@@ -1,5 +1,9 @@
 """Frustums, depths, frames and cards."""
 
+import html
+import json
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,32 +12,33 @@ from safetensors.numpy import save_file
 from videorfsplat.formats.transforms_json import transforms_dict
 from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.geometry.view_colors import VIEW_COLORS
-from videorfsplat.ui.depth_pictures import color_depths, write_depth_pictures
-from videorfsplat.ui.frame_strip import frame_strip
-from videorfsplat.ui.frustum_plot import frustum_figure
-from videorfsplat.ui.sampling_updates import SamplingStep
-from videorfsplat.ui.status_card import format_seconds, message_card, progress_card
+from videorfsplat.ui.plots import frustum_plot
+from videorfsplat.ui.run_status import SamplingStep, format_seconds, message_card, progress_card
+from videorfsplat.ui.scene_folder import (
+    color_depths,
+    file_stem,
+    frame_strip,
+    write_depth_pictures,
+)
 
 
-def test_one_frustum_a_camera_at_its_centre_in_its_colour():
+def data_of(plot: str) -> dict:
+    found = re.search('data-plot="([^"]*)"', plot)
+    assert found is not None
+    return json.loads(html.unescape(found.group(1)))
+
+
+def test_one_frustum_a_camera_where_it_is_in_its_colour_with_points_of_the_scene():
     cameras = trajectory("orbit_right")
-    figure = frustum_figure(transforms_dict(cameras))
-    assert len(figure.data) == 8
-    for trace, center, color in zip(figure.data, cameras.centers, VIEW_COLORS, strict=True):
-        x, y, z = center.tolist()
-        # The plot has z up and y into the distance.
-        np.testing.assert_allclose([trace.x[0], trace.y[0], trace.z[0]], [x, z, -y], atol=1e-6)
-        assert trace.line.color == color
-
-
-def test_frustums_look_where_the_cameras_look():
-    cameras = trajectory("crane_up")
-    figure = frustum_figure(transforms_dict(cameras))
-    for trace, camtoworld in zip(figure.data, cameras.camtoworlds, strict=True):
-        corners = np.stack([trace.x, -trace.z, trace.y], axis=-1)[[1, 2, 4, 5]]
-        axis = corners.mean(axis=0) - camtoworld[:3, 3].numpy()
-        forward = camtoworld[:3, 2].numpy()
-        assert axis @ forward / np.linalg.norm(axis) > 0.9999
+    data = data_of(frustum_plot(transforms_dict(cameras), [[0, 0, 1, 255, 0, 0]]))
+    assert [frustum["color"] for frustum in data["frustums"]] == list(VIEW_COLORS)
+    assert data["points"] == [[0, 0, 1, 255, 0, 0]]
+    for frustum, camtoworld in zip(data["frustums"], cameras.camtoworlds, strict=True):
+        # Camera axes as OpenGL has them, in four digits.
+        opencv = np.array(frustum["pose"]) * [1, -1, -1, 1]
+        np.testing.assert_allclose(opencv, camtoworld[:3], atol=1e-4)
+        width, height = frustum["half"]
+        assert width / height == pytest.approx(cameras.width / cameras.height, rel=1e-3)
 
 
 def test_nearer_is_lighter_and_unseen_is_far():
@@ -55,10 +60,10 @@ def test_depth_pictures_lie_beside_the_frames(tmp_path):
 
 
 def test_frames_and_depths_stand_side_by_side_in_the_colour_of_their_view():
-    html = frame_strip(["a.png", "b.png"], ["c.png", "d.png"])
-    assert html.count("<button") == 2
-    assert html.index('src="a.png"') < html.index('src="c.png"') < html.index('src="b.png"')
-    assert f"--view: {VIEW_COLORS[1]}" in html
+    strip = frame_strip(["a.png", "b.png"], ["c.png", "d.png"])
+    assert strip.count("<button") == 2
+    assert strip.index('src="a.png"') < strip.index('src="c.png"') < strip.index('src="b.png"')
+    assert f"--view: {VIEW_COLORS[1]}" in strip
     with pytest.raises(ValueError, match="expected 2 depth pictures, got 1"):
         frame_strip(["a.png", "b.png"], ["c.png"])
 
@@ -74,3 +79,15 @@ def test_cards_say_step_clocks_and_time_left():
     assert "Left: step 1 of 4" in progress_card(SamplingStep(0, 4, 0.9, 0.9, 1.0), "Left")
     assert "&lt;b&gt;" in message_card("<b>")
     assert [format_seconds(s) for s in (0.2, 5, 150)] == ["less than a second", "5 s", "2 min"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "stem"),
+    [
+        ("a red house with a blue roof, the camera orbits", "red-house-blue-roof-seed7"),
+        ("Ein Haus im Schnee: ../../etc/passwd", "ein-haus-im-schnee-etc-seed7"),
+        ("一座红房子", "seed7"),
+    ],
+)
+def test_files_are_named_by_sentence_and_seed(prompt, stem):
+    assert file_stem({"prompt": prompt, "seed": 7}) == stem

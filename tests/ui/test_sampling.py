@@ -9,8 +9,8 @@ import pytest
 from videorfsplat.generation.generate import generate_scene
 from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
+from videorfsplat.ui.run_status import SamplingStep
 from videorfsplat.ui.sampling import sample
-from videorfsplat.ui.sampling_updates import SamplingStep
 
 SETTINGS = GenerationSettings("a red house", seed=3, num_inference_steps=4)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videorfsplat.sampling.schedules import given_cameras_timetable, timetable
-from videorfsplat.ui.timetable_plot import describe_timetable, timetable_svg
+from videorfsplat.ui.plots import describe_timetable, timetable_svg
 
 SHIFTS = {"shift": 7.7, "pose_shift": 34.5}
 """Of the bundled model: noise levels of both streams are far from each other even with δ = 0."""

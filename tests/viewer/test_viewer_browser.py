@@ -12,14 +12,16 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from viewer_page import TIMEOUT_MS, ViewerPage
+from viewer_page import TIMEOUT_MS, ViewerPage, decode_png
 from viewer_scenes import HEIGHT, WIDTH, cloud_scene, gaussians_of, tilted_cameras
 
 from videorfsplat.formats.html import save_html
 from videorfsplat.formats.ply import load_ply, save_ply
+from videorfsplat.formats.splat_formats import load_splats
 from videorfsplat.formats.transforms_json import load_transforms
 from videorfsplat.geometry.gaussians import Gaussians
 from videorfsplat.rendering.rasterization import rasterize
+from videorfsplat.ui.scene_folder import SPLATS_NAME
 
 pytestmark = pytest.mark.browser
 
@@ -51,13 +53,14 @@ def test_shows_the_scenes_axes_where_opencv_has_them(viewer):
     assert dominant(captured, row=48, column=48 + 29) == "red"
     assert dominant(captured, row=48 + 29, column=48) == "green"
     # On screen, in a viewer of another size and shape.
-    viewer.resize(480, 360)
+    viewer.resize(480, 480)
     shown = viewer.screenshot()
-    assert dominant(shown, 180, 240) == "blue"
-    assert dominant(shown, 180, 240 + 108) == "red"
+    assert dominant(shown, 240, 240) == "blue"
+    assert dominant(shown, 240, 240 + 144) == "red"
 
 
 def test_a_camera_shows_what_the_rasteriser_draws(viewer, site_folder):
+    viewer.send("setBackground", background="theme")
     loaded = load_cloud(viewer)
     assert (loaded["splats"], loaded["cameras"]) == (1500, 4)
     cameras = load_transforms(site_folder / "cloud.json")
@@ -285,8 +288,9 @@ def test_cameras_after_a_scene_are_all_in_view_until_a_hand_moves_it(viewer):
 
 def test_a_double_click_makes_its_place_the_middle(viewer):
     viewer.load("axes.ply", cameras=f"{viewer.site}/axes.json")
-    viewer.resize(480, 360)
-    viewer.page.mouse.dblclick(240 + 108, 180)
+    viewer.resize(480, 480)
+    # One unit at depth 4 is 0.3 of the picture's width.
+    viewer.page.mouse.dblclick(240 + 144, 240)
     viewer.wait_for("pose", camera=None)
     back = np.array(viewer.pose()["transform"])[:3, 2]
     # The red ball stands at (1, 0, 4) before view 1, as seen from the origin.
@@ -341,6 +345,7 @@ def test_splats_can_be_resized_cut_off_and_drawn_as_points(viewer):
 
 
 def test_background_and_theme_follow_the_page(viewer):
+    viewer.send("setBackground", background="theme")
     viewer.load("axes.ply", cameras=f"{viewer.site}/axes.json")
     edge = (HEIGHT // 2, 4)
 
@@ -423,7 +428,6 @@ def test_a_gamepad_wakes_the_viewer_and_is_read_after_a_rest(viewer):
         viewer.page.evaluate(pushed_stick, [True, 0])
 
 
-
 def test_steps_instead_of_gliding_for_people_who_want_no_motion(open_page, site):
     page = open_page(f"?content={site}/axes.ply&cameras={site}/cloud.json", reduced_motion="reduce")
     expect(page.get_by_text("120 splats")).to_be_visible(timeout=TIMEOUT_MS)
@@ -474,7 +478,8 @@ def test_everything_can_be_reached_by_keyboard(viewer):
         viewer.page.keyboard.press("Shift+Tab")
     assert names[0].startswith("3D scene")
     wanted = ["Orbit", "Fly", "Reset view", "Compare with the frame", "Show cameras"]
-    wanted += ["Display settings", "Save screenshot", "Fullscreen", "Help and keys"]
+    wanted += ["Display settings", "Save screenshot", "Record a path"]
+    wanted += ["Fullscreen", "Help and keys"]
     wanted += ["Fly along the cameras", *(f"View from camera {n}" for n in (1, 2, 3, 4))]
     assert [name for name in wanted if name not in names] == []
     viewer.surface.focus()
@@ -548,6 +553,122 @@ def test_fits_a_phone(open_page, site):
     page.mouse.down()
     expect(page.locator(".back")).to_be_enabled()
     page.mouse.up()
+
+
+def drag(viewer: ViewerPage, dx: int, dy: int = 0) -> None:
+    """From the middle of the viewer."""
+    viewer.page.mouse.move(WIDTH / 2, HEIGHT / 2)
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(WIDTH / 2 + dx, HEIGHT / 2 + dy, steps=8)
+    viewer.page.mouse.up()
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "scenes").iterdir())
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_a_drag_turns_about_the_subject(viewer, site_folder, folder):
+    """The pivot is where the axes of the views before and after meet; the subject's depth is that
+    of what the rasteriser draws in the middle of the picture."""
+    (site_folder / folder.name).symlink_to(folder)
+    viewer.load(
+        f"{folder.name}/{SPLATS_NAME}", cameras=f"{viewer.site}/{folder.name}/transforms.json"
+    )
+    before = np.array(viewer.pose()["transform"])
+    drag(viewer, 60)
+    viewer.wait_for("cameraSelected", camera=None)
+    after = np.array(viewer.pose()["transform"])
+    forward = np.stack([-before[:3, 2], after[:3, 2]], axis=1)
+    pivot = np.linalg.lstsq(forward, after[:3, 3] - before[:3, 3], rcond=None)[0][0]
+    camera = load_transforms(folder / "transforms.json").resized(96, 96)[3:4]
+    gaussians = load_splats(folder / SPLATS_NAME)
+    depths = rasterize(gaussians, camera)[2]["depths"][0, 45:51, 45:51]
+    assert pivot == pytest.approx(float(depths.median()), rel=0.1)
+
+
+def test_opens_at_the_middle_camera_whose_picture_fills_the_canvas(viewer):
+    load_cloud(viewer)
+    viewer.wait_for("cameraSelected", camera=1)
+    viewer.resize(480, 300)
+    # The frames are magenta: laid over the splats, all of the canvas is.
+    viewer.send("setView", view={"compare": True, "divider": 1})
+    viewer.page.wait_for_timeout(300)
+    magenta = (viewer.screenshot() == (255, 0, 255)).all(axis=-1)
+    # Controls lie over the rest.
+    assert magenta[90:-80, 2:340].mean() > 0.98
+
+
+def test_the_first_flight_ends_at_the_first_touch(viewer):
+    load_cloud(viewer, flight=True)
+    viewer.wait_for("playback", playing=True)
+    viewer.page.wait_for_function(
+        "() => window.messages.filter(({ type }) => type === 'playback').length > 5"
+    )
+    viewer.page.mouse.click(WIDTH / 2, HEIGHT / 2)
+    viewer.wait_for("playback", playing=False)
+    viewer.pose()
+    viewer.forget()
+    viewer.page.wait_for_timeout(500)
+    assert viewer.messages("pose") == []
+
+
+def test_there_is_no_flight_for_people_who_want_no_motion(viewer):
+    viewer.page.emulate_media(reduced_motion="reduce")
+    load_cloud(viewer, flight=True)
+    viewer.page.wait_for_timeout(500)
+    assert viewer.messages("playback") == []
+
+
+def test_a_flown_path_comes_back_as_cameras(viewer, tmp_path):
+    load_cloud(viewer)
+    viewer.button("Record a path").click()
+    drag(viewer, 40)
+    viewer.pose()
+    drag(viewer, -40, 30)
+    last = viewer.pose()
+    viewer.button("Stop recording").click()
+    path = tmp_path / "transforms.json"
+    path.write_text(json.dumps(viewer.wait_for("recorded")["cameras"]))
+    cameras = load_transforms(path)
+    assert cameras.num_views >= 3
+    flipped = np.array(last["transform"]) @ np.diag([1, -1, -1, 1])
+    np.testing.assert_allclose(cameras.camtoworlds[-1], flipped, atol=2e-3)
+
+
+def test_the_scene_goes_on_behind_the_splats_and_fades_into_it(viewer):
+    viewer.load("axes.ply", cameras=f"{viewer.site}/cloud.json")
+    viewer.page.wait_for_timeout(300)
+    # Every frame is magenta, and so is what lies around the balls, also in a saved picture.
+    assert np.abs(viewer.screenshot()[HEIGHT // 2, 4].astype(int) - (255, 0, 255)).max() <= 2
+    viewer.send("screenshot", id="shot", width=64, height=48)
+    shot = decode_png(viewer.wait_for("screenshot", id="shot")["image"])
+    assert np.abs(shot[24, 1, :3].astype(int) - (255, 0, 255)).max() <= 2
+
+
+@pytest.mark.parametrize("awake", [False, True])
+def test_one_finger_scrolls_the_page_until_the_viewer_is_tapped(browser, site, awake):
+    context = browser.new_context(viewport={"width": 390, "height": 640}, has_touch=True)
+    viewer = ViewerPage(context.new_page(), site)
+    load_cloud(viewer)
+    if awake:
+        viewer.page.touchscreen.tap(WIDTH / 2, HEIGHT / 2)
+        expect(viewer.surface).to_have_class(re.compile("awake"))
+    session = context.new_cdp_session(viewer.page)
+    before = viewer.pose()["transform"]
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [*points]})
+
+    touch("touchStart", {"x": WIDTH / 2, "y": 170})
+    for step in range(1, 13):
+        touch("touchMove", {"x": WIDTH / 2, "y": 170 - 12 * step})
+    touch("touchEnd")
+    viewer.page.wait_for_timeout(300)
+    has_turned = viewer.pose()["transform"] != before
+    assert has_turned == awake
+    assert (viewer.page.evaluate("() => scrollY") > 50) == (not awake)
+    viewer.check()
+    context.close()
 
 
 def test_two_fingers_zoom_and_one_turns(open_page, site):

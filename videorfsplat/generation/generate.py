@@ -11,6 +11,7 @@ import torch
 from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.video import to_uint8
 from videorfsplat.generation.camera_paths import CameraPath, load_camera_path
+from videorfsplat.generation.processor import use_free_cores
 from videorfsplat.generation.record import (
     StageClock,
     library_versions,
@@ -45,6 +46,7 @@ def stream_scene(
         ValueError: if the trajectory or a setting does not fit the model.
         FileNotFoundError: if the trajectory is a file that does not exist.
     """
+    use_free_cores()
     clock = StageClock()
     scales = settings.scales
     path = None if settings.trajectory is None else _given_cameras(pipeline, settings)

@@ -50,8 +50,10 @@ def _depth_range(gaussians: Gaussians, cameras: Cameras) -> tuple[float, float]:
     return DEPTH_RANGE[0] * unit, DEPTH_RANGE[1] * unit
 
 
-def preview_cameras(cameras: Cameras, num_frames: int = PREVIEW_FRAMES) -> Cameras:
-    """The fly-through of a scene's cameras, there and back, at the size of a preview."""
-    factor = max(1.0, PREVIEW_SIDE / max(cameras.width, cameras.height))
+def preview_cameras(
+    cameras: Cameras, num_frames: int = PREVIEW_FRAMES, side: int = PREVIEW_SIDE
+) -> Cameras:
+    """The fly-through of a scene's cameras, there and back, `side` pixels long at least."""
+    factor = max(1.0, side / max(cameras.width, cameras.height))
     size = round(cameras.width * factor), round(cameras.height * factor)
     return fly_through(cameras, num_frames).resized(*size)

@@ -14,7 +14,7 @@ from videorfsplat.generation.checkpoint import few_step_settings
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.page_events import PageEvents
-from videorfsplat.ui.sampling_updates import SamplingStep
+from videorfsplat.ui.run_status import SamplingStep
 from videorfsplat.ui.words_for_errors import errors_in_words
 
 T = TypeVar("T")
@@ -209,10 +209,10 @@ class Endpoints:
         Args:
             prompt: the sentence
         """
-        from videorfsplat.ui import vocabulary
+        from videorfsplat.ui import sentence
 
         with errors_in_words("Not read"):
-            return vocabulary.unknown_words(prompt)
+            return sentence.unknown_words(prompt)
 
     def _generate(self, values: dict[str, Any]) -> Iterator[Progress]:
         with errors_in_words("Not generated"):

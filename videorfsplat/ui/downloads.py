@@ -2,23 +2,19 @@
 
 import html
 import logging
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING
 
-from videorfsplat.formats.axes import Axes
-from videorfsplat.formats.video import save_video
-from videorfsplat.generation.camera_paths import framed_by_scene
-from videorfsplat.generation.preview import preview_cameras, render_frames
-from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
-from videorfsplat.ui.packed_scene import load_packed_scene
 from videorfsplat.ui.page_files import file_url
-from videorfsplat.ui.scene_folder import SPLATS_NAME
+from videorfsplat.ui.scene_folder import SPLATS_NAME, file_stem, read_scene_record
 
 logger = logging.getLogger(__name__)
 
-AXES: tuple[str, ...] = get_args(Axes)
+if TYPE_CHECKING:
+    from videorfsplat.formats.axes import Axes
+
+AXES = ("opencv", "opengl")
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class Download:
 
 
 DOWNLOADS: tuple[Download, ...] = (
-    Download("scene.ply", "PLY", "standard 3DGS layout, full precision, degree 0 of colour"),
+    Download("scene.ply", "Splat, .ply", "standard 3DGS layout, full precision"),
     Download(SPLATS_NAME, "Compressed PLY", "SuperSplat, PlayCanvas"),
     Download("scene.spz", "SPZ", "Niantic, Spark; +y up as the format has it"),
     Download("scene.sog", "SOG", "smallest, PlayCanvas"),
@@ -40,15 +36,21 @@ DOWNLOADS: tuple[Download, ...] = (
     Download("scene-colmap.zip", "Cameras, COLMAP", "with frames, to train 3DGS"),
     Download("cameras.tum", "Cameras, TUM", "centres and quaternions"),
     Download("cameras.npz", "Cameras, NumPy", "matrices"),
-    Download("scene.glb", "GLB", "points and camera frustums, +y up; Blender"),
-    Download("film.mp4", "Film", "there and back along the cameras"),
-    Download("scene.html", "One HTML file", "the viewer with this scene, works offline"),
+    Download("scene.glb", "Point cloud, GLB", "points and camera frustums, +y up; Blender"),
+    Download("film.mp4", "Video, .mp4", "there and back along the cameras"),
+    Download("scene.html", "Web viewer, .html", "this scene in one file, works offline"),
     Download("scene.json", "Run record", "settings, seed, seconds, versions"),
 )
 """In the order of the page."""
 
+LARGE = ("scene.ply", "scene.html", "film.mp4")
+"""What most people want."""
 
-def make_download(folder: Path, file_name: str, axes: Axes = "opencv") -> Path:
+FILM_SIDE = 512
+"""Of a film's pictures: what other pages play without blur."""
+
+
+def make_download(folder: Path, file_name: str, axes: "Axes" = "opencv") -> Path:
     """Make one of `DOWNLOADS` from a scene folder, unless it was made before.
 
     Args:
@@ -66,14 +68,18 @@ def make_download(folder: Path, file_name: str, axes: Axes = "opencv") -> Path:
         )
     if axes not in AXES:
         raise ValueError(f"axes must be one of {', '.join(AXES)}, got {axes!r}")
-    if file_name == "scene.json":
-        return folder / file_name
-    path = folder / "files" / axes / file_name
+    path = _place(folder, file_name, axes)
     if path.is_file():
         return path
+    # Only here: the list of files is shown before torch is there.
+    from videorfsplat.formats.video import save_video
+    from videorfsplat.generation.preview import preview_cameras, render_frames
+    from videorfsplat.ui.packed_scene import load_packed_scene
+
     scene = load_packed_scene(folder)
     if file_name == "film.mp4":
-        save_video(render_frames(scene.gaussians, preview_cameras(scene.cameras)), path)
+        cameras = preview_cameras(scene.cameras, side=FILM_SIDE)
+        save_video(render_frames(scene.gaussians, cameras), path)
     else:
         scene.export(path, axes=axes)
     return path
@@ -90,6 +96,12 @@ def make_film(folder: Path, path_name: str | None, seconds: float = 6.0) -> Path
     Raises:
         ValueError: if the path is unknown.
     """
+    from videorfsplat.formats.video import save_video
+    from videorfsplat.generation.camera_paths import framed_by_scene
+    from videorfsplat.generation.preview import preview_cameras, render_frames
+    from videorfsplat.geometry.trajectories import TRAJECTORIES, trajectory
+    from videorfsplat.ui.packed_scene import load_packed_scene
+
     path = folder / "files" / f"film-{path_name or 'cameras'}.mp4"
     if path_name in (None, *TRAJECTORIES) and path.is_file():
         return path
@@ -99,32 +111,73 @@ def make_film(folder: Path, path_name: str | None, seconds: float = 6.0) -> Path
         size = {"width": cameras.width, "height": cameras.height}
         preset = trajectory(path_name, num_views=cameras.num_views, **size)
         cameras = framed_by_scene(preset, cameras, float(scene.record.get("unit", 1.0)))
-    film = render_frames(scene.gaussians, preview_cameras(cameras, count))
+    film = render_frames(scene.gaussians, preview_cameras(cameras, count, side=FILM_SIDE))
     save_video(film, path)
     return path
 
 
-def film_player(path: Path) -> str:
+def film_player(folder: Path, path: Path) -> str:
     """A film to look at and to save, as HTML."""
+    name = f"{_stem(folder)}-{path.stem.removeprefix('film-')}.mp4"
     return (
         f'<div class="film"><video controls loop muted playsinline src="{file_url(path)}"></video>'
-        f'<a href="{file_url(path)}" download="{path.name}">Save the film '
+        f'<a href="{file_url(path)}" download="{name}">Save the film '
         f"({format_size(path.stat().st_size)})</a></div>"
     )
 
 
-def downloads_list(folder: Path, axes: Axes = "opencv") -> Generator[str]:
-    """Make all downloads in turn; after each, the list as HTML so far."""
-    made: dict[str, Path | None] = {}
-    for download in DOWNLOADS:
-        yield _list(made)
-        try:
-            made[download.file_name] = make_download(folder, download.file_name, axes)
-        except Exception:
-            # One format is no reason to keep the others from the person, who is told.
-            logger.exception("%s: %s could not be made", folder.name, download.file_name)
-            made[download.file_name] = None
-    yield _list(made)
+def made_downloads(folder: Path, axes: "Axes" = "opencv") -> dict[str, Path]:
+    """The downloads that are there already, by file name."""
+    paths = {download.file_name: _place(folder, download.file_name, axes) for download in DOWNLOADS}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def downloads_list(
+    folder: Path,
+    axes: "Axes" = "opencv",
+    *,
+    making: str = "",
+    failed: str = "",
+    start: str = "",
+) -> str:
+    """The downloads as HTML: three large choices, the others behind “More formats”.
+
+    Args:
+        folder: of the scene.
+        axes: world axes of splats and cameras.
+        making: file that is being made.
+        failed: file that could not be made.
+        start: file that is to be saved at once, since somebody asked for it.
+    """
+    made, stem = made_downloads(folder, axes), _stem(folder)
+
+    def row(download: Download) -> str:
+        name = download.file_name
+        text = (
+            f"<b>{html.escape(download.title)}</b>"
+            f'<span class="purpose">{html.escape(download.purpose)}</span>'
+        )
+        if name == making:
+            return f'<li class="waiting">{text}<span class="size">making…</span></li>'
+        if name == failed:
+            text += '<span class="size">could not be made; try again</span>'
+        if name not in made:
+            return f'<li><button type="button" data-file="{name}">{text}</button></li>'
+        size = format_size(made[name].stat().st_size)
+        begin = " data-start" if name == start else ""
+        return (
+            f'<li><a href="{file_url(made[name])}" data-file="{name}"{begin} '
+            f'download="{_saved_name(name, stem)}">{text}<span class="size">{size}</span></a></li>'
+        )
+
+    large = [download for download in DOWNLOADS if download.file_name in LARGE]
+    others = [download for download in DOWNLOADS if download.file_name not in LARGE]
+    is_open = " open" if {making, failed, start} & {other.file_name for other in others} else ""
+    return (
+        f'<ul class="downloads large">{"".join(map(row, large))}</ul>'
+        f"<details{is_open}><summary>More formats</summary>"
+        f'<ul class="downloads">{"".join(map(row, others))}</ul></details>'
+    )
 
 
 def format_size(num_bytes: int) -> str:
@@ -136,22 +189,20 @@ def format_size(num_bytes: int) -> str:
     return f"{num_bytes / 1_000_000:.1f} MB"
 
 
-def _list(made: dict[str, Path | None]) -> str:
-    return f'<ul class="downloads">{"".join(_row(d, made) for d in DOWNLOADS)}</ul>'
+def _place(folder: Path, file_name: str, axes: "Axes") -> Path:
+    is_there = file_name in ("scene.ply", SPLATS_NAME) and (folder / file_name).is_file()
+    if file_name == "scene.json" or (is_there and axes == "opencv"):
+        return folder / file_name
+    return folder / "files" / axes / file_name
 
 
-def _row(download: Download, made: dict[str, Path | None]) -> str:
-    text = (
-        f"<b>{html.escape(download.title)}</b>"
-        f'<span class="purpose">{html.escape(download.purpose)}</span>'
-    )
-    if download.file_name not in made:
-        return f'<li class="waiting">{text}<span class="size">preparing…</span></li>'
-    path = made[download.file_name]
-    if path is None:
-        return f'<li class="failed">{text}<span class="size">could not be made</span></li>'
-    size = format_size(path.stat().st_size)
-    return (
-        f'<li><a href="{file_url(path)}" download="{download.file_name}">{text}'
-        f'<span class="size">{size}</span></a></li>'
-    )
+def _stem(folder: Path) -> str:
+    return file_stem(read_scene_record(folder)["record"]["settings"])
+
+
+def _saved_name(file_name: str, stem: str) -> str:
+    """Under which a file is saved, so that a folder of downloads says which is which."""
+    for start in ("scene", "film"):
+        if file_name.startswith(start):
+            return stem + file_name.removeprefix(start)
+    return f"{stem}-{file_name}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videorfsplat.ui.page_files import file_url
+from videorfsplat.ui.scene_folder import middle_frame
 
 ON_LOAD = """
 element.addEventListener('click', (event) => {
@@ -27,8 +28,13 @@ class ExampleScene:
 
     @property
     def picture(self) -> Path:
-        """Its first frame."""
-        return min((self.folder / "frames").glob("*.png"))
+        """The frame of the camera at which it opens."""
+        return middle_frame(self.folder)
+
+    @property
+    def poster(self) -> str:
+        """The picture's address."""
+        return file_url(self.picture)
 
 
 def find_example_scenes(root: Path) -> list[ExampleScene]:
@@ -48,11 +54,15 @@ def find_example_scenes(root: Path) -> list[ExampleScene]:
 
 
 def example_scenes_gallery(scenes: list[ExampleScene]) -> str:
-    """The scenes as buttons with their first frame."""
+    """The scenes as buttons with a frame of each."""
     items = "".join(
         f'<li><button type="button" data-scene="{html.escape(scene.folder.name)}">'
         f'<img src="{file_url(scene.picture)}" alt=""/>'
         f"<span>{html.escape(scene.prompt)}</span></button></li>"
         for scene in scenes
     )
-    return f'<h2>Made earlier</h2><ul class="example-scenes">{items}</ul>' if scenes else ""
+    return (
+        f'<h2>Made earlier</h2><ul class="scene-cards example-scenes">{items}</ul>'
+        if scenes
+        else ""
+    )

@@ -1,28 +1,28 @@
 """The components of the page, by column and tab; `page.py` wires them."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from videorfsplat.generation.settings import GenerationSettings
-from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
-from videorfsplat.ui import example_scenes, frame_strip, share_link
+from videorfsplat.ui import example_scenes, scene_folder, share_link
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.given_cameras import PRESETS, UPLOAD_SUFFIXES
 from videorfsplat.ui.page_files import read_asset
-from videorfsplat.ui.page_settings import CAMERA_SOURCES, RANGES, Fields, Variant
-from videorfsplat.ui.splat_viewer import SplatViewer
-from videorfsplat.ui.status_card import message_card
+from videorfsplat.ui.page_settings import (
+    CAMERA_CHOICES,
+    GENERATED,
+    MAX_SENTENCE_CHARACTERS,
+    RANGES,
+    SEEDS_AT_ONCE,
+    Fields,
+)
+from videorfsplat.ui.run_status import message_card
+from videorfsplat.ui.sentence import CAN_DRAW, SentenceChips
+from videorfsplat.ui.splat_viewer import SplatViewer, show_scene_messages
 
-PROMPTS: dict[str, str] = {
-    "Red house": "a red house with a blue roof on a green meadow, the camera orbits to the left",
-    "Lighthouse": "a lighthouse with white stripes by a lake at sunset, camera moving closer",
-    "Snowman": "a snowman with a red scarf in the snow, with two pine trees beside it",
-    "Balloon": "a yellow hot air balloon over a field of flowers in the afternoon",
-}
-"""Sentences in the words of the small model, by what their buttons say."""
+PLACEHOLDER = "a red house with a blue roof on a green meadow, the camera orbits to the left"
 
 AXES_CHOICES = [("OpenCV (+y down)", "opencv"), ("OpenGL (+y up)", "opengl")]
 OWN_CAMERAS = ""
@@ -32,104 +32,148 @@ PLAIN: dict[str, Any] = {"apply_default_css": False}
 
 
 def ask_column(has_few_step: bool) -> SimpleNamespace:
-    """Sentence, buttons, status and settings, of which the few-step variant is one if there is one.
+    """Sentence, buttons, status and, closed at first, the settings of those who know the method.
 
     `form` has the inputs in the order of `Fields`, `schedule` those that decide the timetable.
     """
     c = SimpleNamespace()
     with gr.Column(elem_id="composer"):
         c.prompt = gr.Textbox(
-            label="Sentence",
-            placeholder=f"Such as: {PROMPTS['Red house']}",
-            lines=3,
-            max_lines=6,
-            max_length=MAX_PROMPT_CHARACTERS,
+            label="Describe a scene",
+            placeholder=f"Such as: {PLACEHOLDER}",
+            info="Enter generates, Shift+Enter breaks the line.",
+            lines=2,
+            max_lines=4,
+            max_length=MAX_SENTENCE_CHARACTERS,
+            elem_id="sentence",
         )
-        c.unknown = gr.HTML(**PLAIN)
-        with gr.Row(elem_id="chips"):
-            for name, prompt in PROMPTS.items():
-                chip = gr.Button(name, size="sm", min_width=0)
-                chip.click(None, None, c.prompt, js=f"() => {json.dumps(prompt)}")
-        with gr.Row(elem_id="actions"):
-            c.generate = gr.Button(
-                "Generate", variant="primary", scale=3, min_width=0, elem_id="generate"
+        c.words = gr.HTML(elem_id="words", **PLAIN)
+        gr.HTML(f'<p class="can-draw">{CAN_DRAW}</p>', **PLAIN)
+        c.chips = SentenceChips()
+        with gr.Row(elem_id="quality-row"):
+            c.quality = gr.Radio(
+                [("Fast", "fast"), ("Full", "full")],
+                value="fast" if has_few_step else "full",
+                label="Quality",
+                show_label=False,
+                container=False,
+                min_width=0,
+                elem_id="quality",
+                interactive=has_few_step,
             )
-            c.stop = gr.Button("Stop", interactive=False, scale=1, min_width=0)
+            c.several = gr.Checkbox(
+                has_few_step,
+                label=f"{SEEDS_AT_ONCE} to choose from",
+                container=False,
+                min_width=0,
+                interactive=has_few_step,
+                elem_id="several",
+            )
+        c.cameras = gr.Dropdown(
+            CAMERA_CHOICES, value=GENERATED, label="Camera path", filterable=False, elem_id="path"
+        )
+        with gr.Row(elem_id="actions"):
+            c.generate = gr.Button("Generate", variant="primary", min_width=0, elem_id="generate")
+            c.stop = gr.Button("Stop", min_width=0, elem_id="stop")
         c.is_stopped = gr.State(False)
         c.status = gr.HTML(
-            message_card("Ready.", "Write a sentence, then press Generate."),
+            message_card("Ready.", "Write a sentence, or let the chips write it."),
             elem_id="status",
             js_on_load=read_asset("queue_words.js"),
             **PLAIN,
         )
-        # Where there is room for one column only.
-        gr.HTML('<a class="to-settings" href="#settings">Settings, below the scene</a>', **PLAIN)
-    with gr.Column(elem_id="settings"):
-        _settings(c, has_few_step)
+        c.picks = gr.HTML(elem_id="picks", js_on_load=read_asset("picks.js"), **PLAIN)
+        c.model = gr.HTML(elem_id="model", **PLAIN)
+    with gr.Accordion("Advanced", open=False, elem_id="settings"):
+        _settings(c)
     c.form = [getattr(c, name) for name in Fields._fields]
-    c.sampling = [c.num_inference_steps, *(getattr(c, name) for name in Variant._fields)]
-    c.schedule = [c.num_inference_steps, c.pose_offset, c.camera_source]
+    c.schedule = [c.quality, c.num_inference_steps, c.pose_offset, c.cameras]
     return c
 
 
 def scene_tab(examples: list[ExampleScene]) -> SimpleNamespace:
-    """Viewer, frames, cameras, run record and downloads."""
+    """Viewer, what it can be had as, frames, scenes of this visit and made earlier, cameras."""
     c = SimpleNamespace()
-    c.viewer = SplatViewer("scene", "3D scene", "Write a sentence, then press Generate.")
-    c.frames = gr.HTML(frame_strip.NO_FRAMES, js_on_load=frame_strip.on_load("scene"), **PLAIN)
+    first = examples[0] if examples else None
+    c.viewer = SplatViewer(
+        "scene",
+        "3D scene",
+        "Write a sentence, then press Generate.",
+        value=show_scene_messages(first.folder) if first else [],
+        poster=first.poster if first else "",
+    )
+    with gr.Row(elem_id="keep"):
+        c.downloads = gr.HTML(
+            elem_id="downloads", js_on_load=read_asset("downloads.js"), min_width=0, **PLAIN
+        )
+        c.link = gr.HTML(
+            share_link.share_buttons(), js_on_load=share_link.ON_LOAD, elem_id="share", **PLAIN
+        )
+    c.frames = gr.HTML(
+        scene_folder.NO_FRAMES,
+        js_on_load=scene_folder.on_load("scene"),
+        elem_id="frames",
+        **PLAIN,
+    )
+    c.visit = gr.HTML(elem_id="visit", js_on_load=read_asset("visit.js"), **PLAIN)
     gallery = example_scenes.example_scenes_gallery(examples)
     c.examples = gr.HTML(gallery, js_on_load=example_scenes.ON_LOAD, **PLAIN)
     with gr.Row(elem_id="details"):
         with gr.Column(min_width=280):
             gr.HTML("<h2>Cameras</h2>", **PLAIN)
-            c.frustums = gr.Plot(show_label=False, elem_classes="frustums", elem_id="frustums")
-            gr.HTML("<h2>Run record</h2>", **PLAIN)
-            c.record = gr.HTML(elem_id="record", **PLAIN)
+            c.frustums = gr.HTML(
+                elem_id="frustums", js_on_load=read_asset("frustum_plot.js"), **PLAIN
+            )
         with gr.Column(min_width=280):
-            gr.HTML("<h2>Downloads</h2>", **PLAIN)
-            _downloads(c)
+            gr.HTML("<h2>Film</h2>", **PLAIN)
+            _film(c)
+            c.record = gr.HTML(elem_id="record", **PLAIN)
+            with gr.Accordion("World axes of the files", open=False):
+                c.axes = gr.Radio(AXES_CHOICES, value="opencv", show_label=False, container=False)
     # Names of the scene that is shown, and of the one from before the run that goes on.
     c.scene, c.previous = gr.State(None), gr.State(None)
     return c
 
 
 def compare_tab() -> SimpleNamespace:
-    """Two sets of settings and their scenes, seen by one camera."""
+    """Two scenes seen by one camera, with a divider between them."""
     c = SimpleNamespace()
-    with gr.Row(elem_id="compare-head"):
+    c.pick = gr.HTML(elem_id="compare-pick", js_on_load=read_asset("compare_pick.js"), **PLAIN)
+    with gr.Row(elem_id="pair"):
+        c.viewers = [
+            SplatViewer(name, f"3D scene, {side}", empty, group="pair")
+            for name, side, empty in (
+                ("left", "A", "Choose two scenes of this visit, or compare two settings below."),
+                ("right", "B", ""),
+            )
+        ]
         gr.HTML(
-            "<p>One sentence, one seed, two settings: synchronous against cameras first, unless "
-            "you change it. Turn one scene and the other turns with it.</p>",
+            '<input type="range" min="0" max="100" value="50" '
+            'aria-label="Divider: A on its left, B on its right"/>',
+            js_on_load=read_asset("split.js"),
+            elem_id="split",
             **PLAIN,
         )
-        c.compare = gr.Button("Compare", variant="primary", scale=0, min_width=140)
-    c.sides, c.variants = [], []
-    with gr.Row(elem_id="pair"):
-        for name, pose_offset in (("left", 0.0), ("right", GenerationSettings.pose_offset)):
-            with gr.Column(min_width=280):
-                with gr.Row(elem_classes="variant"):
-                    sliders = [_offset_slider(pose_offset)]
-                    timetable = gr.HTML(elem_classes="timetable-box", min_width=0, **PLAIN)
-                with gr.Accordion("Guidance", open=False):
-                    sliders += _guidance_sliders()
-                viewer = SplatViewer(name, f"3D scene, {name}", "Press Compare.", group="pair")
-                frames = gr.HTML(
-                    frame_strip.NO_FRAMES, js_on_load=frame_strip.on_load(name), **PLAIN
-                )
-            c.variants += sliders
-            c.sides.append(SimpleNamespace(timetable=timetable, viewer=viewer, frames=frames))
+    c.figures = gr.HTML(elem_id="compare-figures", **PLAIN)
+    c.variants, c.timetables = [], []
+    with gr.Accordion("Compare two settings of one sentence and seed", open=False):
+        with gr.Row():
+            for side, pose_offset in (("A", 0.0), ("B", GenerationSettings.pose_offset)):
+                with gr.Column(min_width=240):
+                    gr.HTML(f"<h2>{side}</h2>", **PLAIN)
+                    c.variants += [_offset_slider(pose_offset), *_guidance_sliders()]
+                    c.timetables.append(gr.HTML(elem_classes="timetable-box", **PLAIN))
+        c.compare = gr.Button("Compare", variant="primary", elem_id="compare")
     return c
 
 
-def _settings(c: SimpleNamespace, has_few_step: bool) -> None:
+def _settings(c: SimpleNamespace) -> None:
     with gr.Row(elem_id="seed-row"):
         c.seed = gr.Number(0, label="Seed", precision=0, min_width=0)
         c.new_seed = gr.Checkbox(True, label="Randomise", min_width=0)
-    c.few_step = gr.Checkbox(
-        False,
-        label="Few steps",
-        info="A variant that needs no guidance: several times as fast, hardly worse.",
-        visible=has_few_step,
+    gr.HTML(
+        '<p class="can-draw">Steps, δ and guidance are those of <b>Full</b>; Fast has its own.</p>',
+        **PLAIN,
     )
     c.num_inference_steps = gr.Slider(
         *RANGES["num_inference_steps"],
@@ -142,24 +186,16 @@ def _settings(c: SimpleNamespace, has_few_step: bool) -> None:
         "Above 0, cameras are denoised ahead of the images; below 0, behind them.",
     )
     c.timetable = gr.HTML(elem_classes="timetable-box", **PLAIN)
-    with gr.Accordion("Guidance", open=False):
-        scales = _guidance_sliders()
-        c.guidance_scale, c.pose_guidance_scale, c.camera_guidance_scale = scales
-    with gr.Accordion("Given cameras", open=False):
-        c.camera_source = gr.Radio(
-            list(CAMERA_SOURCES.items()), value="generated", label="Where the cameras come from"
-        )
-        presets = [(label, name) for name, label in PRESETS.items()]
-        c.preset = gr.Dropdown(presets, value="orbit_left", label="Path", visible=False)
-        c.camera_file = gr.File(
-            label="Cameras: transforms.json, .npz, .tum, .glb, COLMAP .zip, any unit and number",
-            file_types=[*UPLOAD_SUFFIXES],
-            visible=False,
-            height=120,
-        )
-        c.given_note = gr.HTML(**PLAIN)
-        c.given = gr.Plot(show_label=False, visible=False, elem_classes="frustums")
-    c.model = gr.HTML(elem_id="model", **PLAIN)
+    scales = _guidance_sliders()
+    c.guidance_scale, c.pose_guidance_scale, c.camera_guidance_scale = scales
+    c.camera_file = gr.File(
+        label="Cameras: transforms.json, .npz, .tum, .glb, COLMAP .zip, any unit and number",
+        file_types=[*UPLOAD_SUFFIXES],
+        height=110,
+        elem_id="camera-file",
+    )
+    c.given_note = gr.HTML(**PLAIN)
+    c.given = gr.HTML(elem_id="given", js_on_load=read_asset("frustum_plot.js"), **PLAIN)
 
 
 def _offset_slider(value: float, info: str | None = None) -> gr.Slider:
@@ -180,20 +216,24 @@ def _guidance_sliders() -> list[gr.Slider]:
             *RANGES[name], getattr(GenerationSettings, name), step=0.25, label=label, info=info
         )
         for name, label, info in (
-            ("guidance_scale", "Sentence → images", "How literally; 1 is off, faster."),
-            ("pose_guidance_scale", "Sentence → cameras", "For “orbits”, “rises” and such."),
-            ("camera_guidance_scale", "Cameras → images", "How strictly views keep to them."),
+            ("guidance_scale", "Guidance: sentence → images", "How literally; 1 is off, faster."),
+            (
+                "pose_guidance_scale",
+                "Guidance: sentence → cameras",
+                "For “orbits”, “rises” and such.",
+            ),
+            (
+                "camera_guidance_scale",
+                "Guidance: cameras → images",
+                "How strictly views keep to them.",
+            ),
         )
     ]
 
 
-def _downloads(c: SimpleNamespace) -> None:
-    c.axes = gr.Radio(AXES_CHOICES, value="opencv", label="World axes of the files")
-    c.downloads = gr.HTML(elem_id="downloads", **PLAIN)
+def _film(c: SimpleNamespace) -> None:
     with gr.Row(elem_id="film-row"):
         paths = [("Its cameras", OWN_CAMERAS), *((label, name) for name, label in PRESETS.items())]
         c.path = gr.Dropdown(paths, value=OWN_CAMERAS, label="Film path", min_width=0)
         c.make_film = gr.Button("Make film", min_width=0)
     c.film = gr.HTML(**PLAIN)
-    c.share = gr.Button("Share this scene")
-    c.link = gr.HTML(js_on_load=share_link.ON_LOAD, **PLAIN)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
@@ -13,12 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from videorfsplat.generation.checkpoint import find_model, has_few_step
 from videorfsplat.rendering.kernel_compilation import start_compiling
 from videorfsplat.sampling.schedules import Timetable, given_cameras_timetable, timetable
+from videorfsplat.ui.sentence import knows_captions_only
 
 if TYPE_CHECKING:
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-
-# A tokenizer made for the training captions is this small; T5's own has 32,000 entries.
-_CAPTION_TOKENIZER_SIZE = 10_000
 
 _END: Any = object()
 
@@ -36,8 +35,6 @@ class ModelFacts:
     num_views: int
     width: int
     height: int
-    knows_captions_only: bool
-    """Whether its words are those of the training captions."""
 
 
 class ModelHost:
@@ -91,6 +88,11 @@ class ModelHost:
     def has_few_step(self) -> bool:
         """Whether the model is known to bring a few-step variant."""
         return has_few_step(self.model)
+
+    @cached_property
+    def knows_captions_only(self) -> bool:
+        """Whether the model's words are those of the training captions; known before loading."""
+        return isinstance(self._source, Path) and knows_captions_only(self._source)
 
     def few_step_pipeline(self) -> "VideoRFSplatPipeline":
         """The model's few-step variant, made when it is first asked for; in the thread of `run`.
@@ -151,7 +153,6 @@ class ModelHost:
             num_views=pipeline.num_views,
             width=width,
             height=height,
-            knows_captions_only=len(pipeline.tokenizer) < _CAPTION_TOKENIZER_SIZE,
         )
 
     def timetable(

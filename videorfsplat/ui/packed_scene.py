@@ -8,8 +8,7 @@ from videorfsplat.formats.ply import save_ply
 from videorfsplat.formats.splat_formats import load_splats, save_splats
 from videorfsplat.generation.scene import PLY_NAME, Scene
 from videorfsplat.geometry.gaussians import prune_gaussians
-from videorfsplat.ui.depth_pictures import write_depth_pictures
-from videorfsplat.ui.scene_folder import SPLATS_NAME
+from videorfsplat.ui.scene_folder import SPLATS_NAME, write_depth_pictures, write_points
 
 
 def pack_scene(folder: Path, target: Path) -> None:
@@ -25,6 +24,7 @@ def pack_scene(folder: Path, target: Path) -> None:
     scene = replace(scene, gaussians=prune_gaussians(scene.gaussians), depths=None)
     scene.save(target)
     save_splats(scene.gaussians, target / SPLATS_NAME)
+    write_points(scene.gaussians, target)
     (target / PLY_NAME).unlink()
     (target / "depth").mkdir(exist_ok=True)
     for path in depths:

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.routing import Route
 
 from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.ui.admission import MAX_SESSIONS, RUNS_LINE, Line
@@ -20,7 +21,8 @@ from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_files import SERVED_FOLDERS, read_asset
 from videorfsplat.ui.request_files import RequestFiles
-from videorfsplat.ui.theme import page_css, page_header, page_theme
+from videorfsplat.ui.share_link import PAGE_PATH
+from videorfsplat.ui.theme import page_css, page_head, page_header, page_theme
 from videorfsplat.ui.web_policy import GuardedApp, WebPolicy, bound_sockets
 from videorfsplat.ui.zero_gpu import on_zero_gpu
 
@@ -35,6 +37,8 @@ QUEUED: dict[str, Any] = {"concurrency_limit": None, **HIDDEN}
 FILES: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2, **HIDDEN}
 RUN: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", **SAMPLER}
 
+TITLE = "VideoRFSplat: text to 3D scenes"
+
 HEAD_START_SECONDS = 10
 
 # Handlers of the page have threads of their own only if there are not 40, Gradio's default: then
@@ -47,31 +51,30 @@ QUEUE_POLL_SECONDS = 0.02
 
 def build_page(events: PageEvents) -> gr.Blocks:
     """The page: layout, wired to its events."""
-    with gr.Blocks(title="VideoRFSplat", fill_width=True, analytics_enabled=False) as page:
+    examples = list(events.examples.values())
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         # First, because names of endpoints go to whoever comes first.
         add_endpoints(events, SAMPLER)
         gr.HTML(page_header(), apply_default_css=False)
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="ask", scale=0, min_width=0):
                 ask = ask_column(events.host.has_few_step)
-            with gr.Column(elem_id="stage", min_width=0), gr.Tabs():
-                with gr.Tab("Scene"):
-                    scene = scene_tab(list(events.examples.values()))
-                with gr.Tab("Compare") as tab:
+            with gr.Column(elem_id="stage", min_width=0), gr.Tabs(selected="scene") as tabs:
+                with gr.Tab("Scene", id="scene"):
+                    scene = scene_tab(examples)
+                with gr.Tab("Compare", id="compare") as compare:
                     pair = compare_tab()
         activity = [ask.status, ask.generate, pair.compare, ask.stop]
-        result = [ask.timetable, scene.viewer, scene.frames, scene.frustums]
-        result += [scene.record, scene.downloads, scene.scene, scene.film, scene.link]
-        lists = _wire_opening(page, events, ask, scene, result)
-        _wire_fields(events, ask, pair, tab)
-        lists += _wire_scene(events, ask, scene)
+        result = [ask.timetable, scene.viewer, scene.frames, scene.frustums, scene.record]
+        result += [scene.downloads, scene.scene, scene.film, scene.link, ask.picks]
+        _wire_opening(page, events, ask, scene, tabs, result)
+        _wire_fields(events, ask, pair, compare)
+        _wire_scene(events, ask, scene)
         runs = [
-            _wire_generation(events, ask, scene, activity, result),
+            _wire_generation(events, ask, scene, tabs, activity, result),
             _wire_comparison(events, ask, pair, activity),
         ]
-        lists += _wire_end(events, ask, scene, runs, activity, result)
-        # Files of an earlier scene are not to be made beside a run, nor listed under it.
-        gr.on([ask.generate.click, pair.compare.click], None, cancels=lists, **AT_ONCE)
+        _wire_end(events, ask, scene, runs, activity, result)
     return page
 
 
@@ -80,84 +83,80 @@ def _wire_opening(
     events: PageEvents,
     ask: SimpleNamespace,
     scene: SimpleNamespace,
+    tabs: gr.Tabs,
     result: list[Any],
-) -> list[Any]:
-    """Wire what opens a scene; returns the events that list its files."""
-    filled = [ask.status, *ask.form, *result]
-    opened = page.load(events.open_page, None, filled, **AT_ONCE)
-    picked = scene.examples.pick(events.open_example, None, filled, **AT_ONCE)
+) -> None:
+    """Wire what opens a scene."""
+    opened = page.load(events.open_page, None, [ask.status, *ask.form, *result], **AT_ONCE)
+    shown = [ask.status, *result]
+    scene.examples.pick(events.open_example, None, shown, **AT_ONCE)
+    for strip in (scene.visit, ask.picks):
+        strip.pick(events.open_kept, None, [tabs, *shown], **AT_ONCE)
     # Loading the model takes the processor from the page, so the page comes first.
-    described = opened.then(events.describe_model, None, ask.model, **QUEUED)
-    described.then(events.mark_words, ask.prompt, ask.unknown, **AT_ONCE)
+    opened.then(events.describe_model, None, ask.model, **QUEUED)
     opened.then(events.draw_timetable, ask.schedule, ask.timetable, **AT_ONCE)
-    return [_list_files_after(event.success, events, scene) for event in (described, picked)]
-
-
-def _list_files_after(trigger: Any, events: PageEvents, scene: SimpleNamespace) -> Any:
-    inputs = [scene.scene, scene.axes]
-    return trigger(
-        events.list_downloads, inputs, scene.downloads, trigger_mode="always_last", **FILES
-    )
 
 
 def _wire_fields(
     events: PageEvents, ask: SimpleNamespace, pair: SimpleNamespace, tab: gr.Tab
 ) -> None:
     ask.prompt.change(
-        events.mark_words, ask.prompt, ask.unknown, trigger_mode="always_last", **AT_ONCE
+        events.note_words, ask.prompt, ask.words, trigger_mode="always_last", **AT_ONCE
     )
-    # Only by hand: a scene that is opened brings settings of its own.
-    scales = [*pair.variants[1:4], *pair.variants[5:8]]
-    ask.few_step.input(events.take_sampling, ask.few_step, [*ask.sampling, *scales], **AT_ONCE)
     for field in ask.schedule:
         field.change(events.draw_timetable, ask.schedule, ask.timetable, **TYPED)
-    given = [ask.camera_source, ask.preset, ask.camera_file]
-    ask.camera_source.change(
-        events.show_camera_fields,
-        ask.camera_source,
-        [ask.preset, ask.camera_file, ask.given],
-        **AT_ONCE,
-    )
+    given = [ask.cameras, ask.camera_file]
     for field in given:
         field.change(events.draw_given_cameras, given, [ask.given, ask.given_note], **AT_ONCE)
-    for side, slider in zip(pair.sides, pair.variants[::4], strict=True):
-        inputs = [ask.num_inference_steps, slider, ask.camera_source]
+    full = gr.State("full")
+    for timetable, slider in zip(pair.timetables, pair.variants[::4], strict=True):
+        inputs = [full, ask.num_inference_steps, slider, ask.cameras]
         gr.on(
-            [tab.select, *(part.change for part in inputs)],
+            [tab.select, *(part.change for part in inputs[1:])],
             events.draw_timetable,
             inputs,
-            side.timetable,
+            timetable,
             **TYPED,
         )
+    pair.pick.pick(events.compare_kept, None, [*pair.viewers, pair.figures], **AT_ONCE)
 
 
-def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace) -> list[Any]:
-    """Wire what a scene can be had as; returns the event that lists its files."""
+def _wire_scene(events: PageEvents, ask: SimpleNamespace, scene: SimpleNamespace) -> None:
+    """Wire what a scene can be had as."""
+    files = [scene.scene, scene.axes]
+    scene.downloads.ask(events.make_download, files, scene.downloads, **FILES)
+    scene.axes.input(events.list_downloads, files, scene.downloads, **AT_ONCE)
     scene.make_film.click(
-        events.make_film, [scene.scene, scene.path], scene.film, api_visibility="private"
+        events.make_film,
+        [scene.scene, scene.path],
+        scene.film,
+        show_progress_on=scene.film,
+        api_visibility="private",
     )
-    scene.share.click(events.share, [scene.scene, *ask.form], scene.link, **AT_ONCE)
-    return [_list_files_after(scene.axes.input, events, scene)]
+    scene.link.ask(events.share, [scene.scene, *ask.form], scene.link, **AT_ONCE)
+    scene.viewer.record(
+        events.take_recorded_path, None, [ask.cameras, ask.camera_file, ask.given_note], **AT_ONCE
+    )
 
 
 def _wire_generation(
     events: PageEvents,
     ask: SimpleNamespace,
     scene: SimpleNamespace,
+    tabs: gr.Tabs,
     activity: list[Any],
     result: list[Any],
 ) -> Any:
-    """Wire sentence → scene; returns the run."""
+    """Wire sentence → scenes; returns the run."""
     chosen = gr.State(None)
-    # The button is off while a run goes on, and so is this key.
-    ask.prompt.submit(None, js="() => document.getElementById('generate').click()")
     begun = ask.generate.click(
         events.begin,
         [*ask.form, scene.scene, scene.previous],
-        [chosen, scene.previous, ask.is_stopped, ask.seed, *activity, *result],
+        [chosen, scene.previous, ask.is_stopped, ask.seed, tabs, *activity, *result],
         validator=events.check_fields,
         **QUEUED,
     )
+    begun.failure(events.refuse, None, activity, **AT_ONCE)
     return begun.success(
         events.generate, chosen, [*activity, *result], show_progress_on=ask.status, **RUN
     )
@@ -168,7 +167,7 @@ def _wire_comparison(
 ) -> Any:
     """Wire one sentence → two scenes; returns the run."""
     chosen = gr.State(None)
-    sides = [part for s in pair.sides for part in (s.timetable, s.viewer, s.frames)]
+    sides = [*pair.timetables, *pair.viewers, pair.figures]
     begun = pair.compare.click(
         events.begin_comparison,
         [*ask.form, *pair.variants],
@@ -176,6 +175,7 @@ def _wire_comparison(
         validator=events.check_fields,
         **QUEUED,
     )
+    begun.failure(events.refuse, None, activity, **AT_ONCE)
     return begun.success(
         events.compare, chosen, [*activity, *sides], show_progress_on=ask.status, **RUN
     )
@@ -188,16 +188,16 @@ def _wire_end(
     runs: list[Any],
     activity: list[Any],
     result: list[Any],
-) -> list[Any]:
-    """Wire what comes after a run, or stops it; returns the events that list a scene's files."""
+) -> None:
+    """Wire what comes after a run, or stops it."""
     names, outputs = [scene.scene, scene.previous], [*activity, *result]
     stopping = ask.stop.click(
         events.stop, None, [ask.is_stopped, *activity], cancels=runs, **AT_ONCE
     )
-    ends = [stopping.then(events.settle, names, outputs, **AT_ONCE)]
+    stopping.then(events.settle, names, outputs, **AT_ONCE)
     failed = [ask.status, ask.is_stopped, *names]
-    ends += [run.failure(events.explain, failed, outputs, **AT_ONCE) for run in runs]
-    return [_list_files_after(end.success, events, scene) for end in [runs[0], *ends]]
+    for run in runs:
+        run.failure(events.explain, failed, outputs, **AT_ONCE)
 
 
 def serve(
@@ -233,6 +233,7 @@ def serve(
         theme=page_theme(),
         css=page_css(),
         js=read_asset("page.js"),
+        head=page_head(),
         max_file_size=MAX_UPLOAD_BYTES,
         mcp_server=True,
         # Gradio gives up if its own page is not there within three seconds, as on a busy machine.
@@ -247,6 +248,8 @@ def serve(
         stack, policy, line.listening, events.files.make_room_for_upload
     )
     bound_sockets(page.server, policy)
+    # Before Gradio's own, of which the last takes every path.
+    page.app.router.routes.insert(0, Route(PAGE_PATH, events.shared_page))
     return page
 
 

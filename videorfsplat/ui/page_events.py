@@ -5,17 +5,23 @@ The heavy modules are imported where they are first needed, so that the page ope
 
 import asyncio
 import html
+import json
+import logging
 import math
 import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
+from urllib.parse import quote, urlencode
 
 import gradio as gr
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.settings import GenerationSettings
@@ -23,21 +29,40 @@ from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.sampling.settings import Sampling
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
-from videorfsplat.ui.frame_strip import NO_FRAMES, frame_strip
-from videorfsplat.ui.frustum_plot import frustum_figure
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, load_given_cameras
 from videorfsplat.ui.model_host import ModelHost
 from videorfsplat.ui.ongoing_runs import OngoingRuns
-from videorfsplat.ui.page_settings import CameraSource, Fields, Variant
-from videorfsplat.ui.page_values import SKIP, Activity, Result, Side, resting, stopping, working
+from videorfsplat.ui.page_files import file_url
+from videorfsplat.ui.page_settings import GENERATED, Fields, Quality, Variant, seeds_of
+from videorfsplat.ui.page_values import SKIP, Activity, Result, resting, stopping, working
+from videorfsplat.ui.plots import frustum_plot, timetable_svg
 from videorfsplat.ui.request_files import RequestFiles
-from videorfsplat.ui.sampling_updates import SamplingStep
-from videorfsplat.ui.share_link import SCENE_KEY, settings_from_query, share_line, share_query
+from videorfsplat.ui.run_status import (
+    SamplingStep,
+    format_seconds,
+    message_card,
+    progress_card,
+)
+from videorfsplat.ui.scene_folder import frame_strip
+from videorfsplat.ui.share_link import (
+    SCENE_KEY,
+    kept_until,
+    scene_address,
+    scene_page,
+    settings_from_query,
+    share_buttons,
+    share_panel,
+    share_query,
+)
 from videorfsplat.ui.splat_viewer import show_cameras_messages, show_scene_messages
-from videorfsplat.ui.status_card import format_seconds, message_card, progress_card
-from videorfsplat.ui.timetable_plot import timetable_svg
+from videorfsplat.ui.viewer_protocol import check_message
 from videorfsplat.ui.words_for_errors import errors_in_words
 from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORDED_CAMERAS = 1000
+"""Of a path flown in the viewer."""
 
 UPDATE_SECONDS = 0.6
 """Steps that follow each other faster than this are not all shown."""
@@ -98,18 +123,25 @@ class PageEvents:
         fields = _no_fields() if settings is None else _values(settings)
         folder = self.files.find(query.get(SCENE_KEY, ""))
         if folder is not None:
-            return message_card("A shared scene.", _who(folder)), *fields, *self._show(folder)
+            return message_card("A scene by its link.", _who(folder)), *fields, *self._show(folder)
+        is_gone = SCENE_KEY in query
         if settings is not None:
             is_complete = settings.trajectory != FILE_TRAJECTORY
             todo = "Generate makes" if is_complete else "Upload its camera file, and Generate makes"
-            card = message_card("Settings of a link.", f"{todo} the same scene again.")
+            title = "This link's scene is gone after a day." if is_gone else "Settings of a link."
+            card = message_card(title, f"{todo} the same scene again.")
             return card, *fields, *Result(timetable=self._timetable_of(settings))
         if not self.examples:
             return SKIP, *fields, *Result()
         card = message_card("A scene made earlier.", "Write a sentence for your own.")
+        if is_gone:
+            card = message_card(
+                "This link's scene is gone after a day.", "Here is one made earlier.", state="error"
+            )
         example = self._open_copy(next(iter(self.examples.values())))
-        # The timetable shown is that of the fields.
-        return card, *fields, *example._replace(timetable=SKIP)
+        # The timetable shown is that of the fields, and the viewer has the scene from its start.
+        shown = example._replace(timetable=SKIP)
+        return card, *fields, *(shown if is_gone else shown._replace(viewer=SKIP))
 
     async def describe_model(self) -> AsyncIterator[str]:
         """The line about the model, and what it can draw as soon as it is loaded."""
@@ -122,64 +154,62 @@ class PageEvents:
         except (ValueError, RuntimeError, OSError) as error:
             yield _model_card("missing", str(error))
             return
-        note = ""
-        if facts.knows_captions_only:
-            from videorfsplat.ui.vocabulary import describe_vocabulary
-
-            note = describe_vocabulary()
         size = f"{facts.parameters / 1e6:,.0f} M parameters"
         views = f"{facts.num_views} views of {facts.width}×{facts.height}"
         summary = f"{facts.name} · {size} · {views} · {facts.device.upper()}"
-        yield _model_card("ready", summary, note)
+        yield _model_card("ready", summary)
 
     # Fields change ---------------------------------------------------------------------------
 
-    def take_sampling(self, few_step: bool) -> tuple[float, ...]:
-        """Steps, δ and guidance scales of the few-step variant, or those of the model; then the
-        guidance scales of both sides of a comparison."""
-        own = few_step_sampling(self.host.model) if few_step else Sampling()
-        values = own.to_dict()
-        scales = [values[name] for name in Variant._fields[1:]]
-        return values["num_inference_steps"], values["pose_offset"], *scales, *scales, *scales
-
     def draw_timetable(
-        self, steps: float | None, pose_offset: float | None, source: CameraSource
+        self, quality: Quality, steps: float | None, pose_offset: float | None, cameras: str
     ) -> str:
         """The timetable of these settings; the last one while a number is being typed."""
+        if quality == "fast":
+            sampling = few_step_sampling(self.host.model)
+            steps, pose_offset = sampling.num_inference_steps, sampling.pose_offset
         if steps is None or pose_offset is None:
             return SKIP
         try:
             page_settings.check_ranges({"num_inference_steps": steps, "pose_offset": pose_offset})
         except ValueError:
             return SKIP
-        return timetable_svg(self._timetable(int(steps), pose_offset, source != "generated"))
+        return timetable_svg(self._timetable(int(steps), pose_offset, cameras != GENERATED))
 
-    def mark_words(self, prompt: str) -> str:
-        """The words that the model never saw; nothing while it is not loaded."""
-        if not self.host.is_ready or not self.host.facts().knows_captions_only:
-            return ""
+    def note_words(self, prompt: str) -> str:
+        """What a visitor should know of the words written, before the model is loaded as well."""
         if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT_CHARACTERS:
             return ""
-        from videorfsplat.ui.vocabulary import marked_prompt
+        from videorfsplat.ui import sentence
 
-        return marked_prompt(prompt)
+        return sentence.word_note(prompt) if self.host.knows_captions_only else ""
 
-    def show_camera_fields(self, source: CameraSource) -> tuple[Any, ...]:
-        """Which of preset, file and their picture are to be seen."""
-        shown = (source == "preset", source == "file", source != "generated")
-        return tuple(gr.update(visible=visible) for visible in shown)
-
-    def draw_given_cameras(
-        self, source: CameraSource, preset: str, file: str | None
-    ) -> tuple[Any, str]:
+    def draw_given_cameras(self, cameras: str, file: str | None) -> tuple[str, str]:
         """The frustums of the preset or file, and what is wrong with it."""
-        if source == "file" and not file:
-            return None, ""
+        if cameras == FILE_TRAJECTORY and not file:
+            hint = "Upload it here, or fly a path in the viewer while it records."
+            return "", message_card("No cameras yet.", hint)
         try:
-            cameras = self._given_cameras(source, preset, file)
+            given = self._given_cameras(cameras, file)
         except ValueError as error:
-            return None, message_card("These cameras cannot be used.", str(error), state="error")
-        return None if cameras is None else frustum_figure(cameras), ""
+            return "", message_card("These cameras cannot be used.", str(error), state="error")
+        return "" if given is None else frustum_plot(given), ""
+
+    def take_recorded_path(self, event: gr.EventData) -> tuple[str, str, str]:
+        """A path flown in the viewer: as given cameras, and as a file to keep."""
+        with errors_in_words("Not recorded"):
+            check_message({"v": 1, "type": "recorded", "cameras": event._data}, "ViewerMessage")
+            frames = event._data["frames"]
+            if not 2 <= len(frames) <= MAX_RECORDED_CAMERAS:
+                raise ValueError(f"A path has 2 to {MAX_RECORDED_CAMERAS} cameras.")
+            with self.files.new() as folder:
+                path = folder / "transforms.json"
+                path.write_text(json.dumps(event._data), encoding="utf-8")
+        link = (
+            f'<a href="{file_url(path)}" download="path.json">Save the path (transforms.json)</a>'
+        )
+        words = f"The path you flew, {len(frames)} cameras, is in force. {link}"
+        return FILE_TRAJECTORY, str(path), f'<p class="can-draw">{words}</p>'
 
     # Generating ------------------------------------------------------------------------------
 
@@ -211,30 +241,35 @@ class PageEvents:
                 form cannot hide it.
         """
         *form, shown, previous = values
-        settings = self._settings(Fields(*form))
-        words = wait_in_words(settings.num_inference_steps)
+        fields = Fields(*form)
+        settings = self._settings(fields)
+        several = [
+            replace(settings, seed=seed).to_dict() for seed in seeds_of(fields, settings.seed)
+        ]
+        words = wait_in_words(settings.num_inference_steps, len(several))
         waiting = message_card("In line…", words, state="busy")
-        result = Result(
-            timetable=self._timetable_of(settings),
-            frames=NO_FRAMES,
-            frustums=None,
-            record="",
-            downloads="",
-            scene=None,
-            film="",
-            link="",
-        )
+        # What is shown of the scene before stays, dimmed, until there is another.
+        result = Result(timetable=self._timetable_of(settings), scene=None, film="", picks="")
         back_to = shown or previous
-        return settings.to_dict(), back_to, False, settings.seed, *working(waiting), *result
+        tab = gr.Tabs(selected="scene")
+        return several, back_to, False, settings.seed, tab, *working(waiting), *result
 
-    def generate(self, chosen: dict[str, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """One scene: values after every step, then those of the scene."""
+    def refuse(self) -> tuple[Any, ...]:
+        """The page when what the form holds cannot be run; what is wrong is said where it is."""
+        return (*resting(message_card("Not generated.", "See what is marked.", state="error")),)
+
+    def generate(
+        self, chosen: list[dict[str, Any]], request: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
+        """Scenes of one sentence by several seeds: values after every step, then those of the
+        first scene, then of the choice between them."""
         with self.runs.of(request.session_hash) as stopped:
             yield from _with_failures_told(self._generate(chosen, stopped), Result())
 
     def begin_comparison(self, *values: Any) -> tuple[Any, ...]:
         """The settings of both runs and the seed they share."""
-        fields = Fields(*values[: len(Fields._fields)])
+        # The few steps of the fast way are made for one δ and no guidance.
+        fields = Fields(*values[: len(Fields._fields)])._replace(quality="full")
         settings = self._settings(fields)
         sides = values[len(Fields._fields) :]
         half = len(Variant._fields)
@@ -242,13 +277,15 @@ class PageEvents:
         both = [page_settings.with_variant(settings, variant) for variant in variants]
         words = wait_in_words(settings.num_inference_steps, len(both))
         waiting = message_card("In line…", words, state="busy")
-        empty = (Side(self._timetable_of(one), [], NO_FRAMES) for one in both)
         return (
             [one.to_dict() for one in both],
             False,
             settings.seed,
             *working(waiting),
-            *(value for side in empty for value in side),
+            *map(self._timetable_of, both),
+            SKIP,
+            SKIP,
+            "",
         )
 
     def compare(
@@ -256,7 +293,7 @@ class PageEvents:
     ) -> Iterator[tuple[Any, ...]]:
         """Two scenes, one after the other: values after every step."""
         with self.runs.of(request.session_hash) as stopped:
-            yield from _with_failures_told(self._compare(chosen, stopped), (*Side(), *Side()))
+            yield from _with_failures_told(self._compare(chosen, stopped), (SKIP,) * 5)
 
     def stop(self, request: gr.Request) -> tuple[Any, ...]:
         """That the person wants no result, and the page until the run has ended."""
@@ -293,8 +330,22 @@ class PageEvents:
         if example is None:
             raise gr.Error("This scene is gone. Reload the page.", print_exception=False)
         values = self._open_copy(example)
-        settings = _settings_in(self.files.root / values.scene)
-        return message_card("Made earlier.", f"seed {settings.seed}"), *_values(settings), *values
+        seed = _settings_in(self.files.root / values.scene).seed
+        # The timetable shown is that of the fields, which stay the visitor's.
+        return message_card("Made earlier.", f"seed {seed}"), *values._replace(timetable=SKIP)
+
+    def open_kept(self, event: gr.EventData) -> tuple[Any, ...]:
+        """A scene of this visit, or one of several to choose from."""
+        with errors_in_words("Not opened"):
+            folder = self.kept(str(event._data["scene"]))
+        result = self._show(folder)._replace(timetable=SKIP)
+        return gr.Tabs(selected="scene"), message_card("Made before.", _who(folder)), *result
+
+    def compare_kept(self, event: gr.EventData) -> tuple[Any, ...]:
+        """Two scenes of this visit in the viewers of the comparison, and their figures."""
+        with errors_in_words("Not compared"):
+            pair = [self.kept(str(event._data[side])) for side in ("a", "b")]
+        return *map(show_scene_messages, pair), scene_folder.comparison_table(pair)
 
     def kept(self, scene: str | None) -> Path:
         """The folder of a scene.
@@ -319,60 +370,113 @@ class PageEvents:
         with self.files.adding_to(folder):
             yield folder
 
-    def list_downloads(self, scene: str | None, axes: Literal["opencv", "opengl"]) -> Iterator[str]:
-        """The scene's files as they are made."""
+    def list_downloads(self, scene: str | None, axes: Literal["opencv", "opengl"]) -> str:
+        """The files that the scene can be had in; they are made when they are asked for."""
         folder = self.files.find(scene or "")
         if folder is None:
-            yield ""
-            return
+            return ""
         from videorfsplat.ui.downloads import downloads_list
 
-        with errors_in_words("No files"), self.files.adding_to(folder):
-            yield from self.host.stream(downloads_list(folder, axes))
+        return downloads_list(folder, axes)
+
+    def make_download(
+        self, scene: str | None, axes: Literal["opencv", "opengl"], event: gr.EventData
+    ) -> Iterator[str]:
+        """One file of the scene, which the page then saves."""
+        from videorfsplat.ui.downloads import downloads_list, make_download
+
+        name = str(event._data["file"])
+        with errors_in_words("No file"):
+            folder = self.kept(scene)
+            yield downloads_list(folder, axes, making=name)
+            try:
+                with self.files.adding_to(folder):
+                    self.host.run(make_download, folder, name, axes)
+            except Exception:
+                logger.exception("%s: %s could not be made", folder.name, name)
+                yield downloads_list(folder, axes, failed=name)
+                return
+        yield downloads_list(folder, axes, start=name)
 
     def make_film(self, scene: str | None, path: str) -> str:
         """A film along a path, as HTML."""
         from videorfsplat.ui.downloads import film_player, make_film
 
         with errors_in_words("No film"), self.added_to(scene) as folder:
-            return film_player(self.host.run(make_film, folder, path or None))
+            return film_player(folder, self.host.run(make_film, folder, path or None))
 
-    def share(self, scene: str | None, *values: Any) -> str:
-        """A link to the shown scene, or to the fields if there is none, as HTML."""
+    def share(self, scene: str | None, request: gr.Request, *values: Any) -> str:
+        """A link to the page of the shown scene, or to the fields if there is none, as HTML."""
+        base = str(request.request.base_url) if request.request else "/"
         folder = self.files.find(scene or "")
-        fields = Fields(*values)._replace(new_seed=False)
-        with errors_in_words("No link"):
-            settings = (
-                page_settings.settings_from_fields(fields, self.host.model)
-                if folder is None
-                else _settings_in(folder)
-            )
-        return share_line(share_query(settings, None if folder is None else folder.name))
+        if folder is None:
+            fields = Fields(*values)._replace(new_seed=False)
+            with errors_in_words("No link"):
+                settings = page_settings.settings_from_fields(fields, self.host.model)
+            address = f"{base}?{share_query(settings)}"
+            return share_panel(address, "These settings make the same scene again.")
+        return share_panel(scene_address(base, folder), kept_until(folder))
+
+    def shared_page(self, request: Request) -> Response:
+        """The page of a kept scene; that of its settings once the scene is gone."""
+        folder = self.files.find(request.path_params["name"])
+        query = urlencode(
+            [pair for pair in request.query_params.multi_items() if pair[0] != SCENE_KEY]
+        )
+        base = str(request.base_url)
+        if folder is None:
+            name = quote(request.path_params["name"], safe="")
+            return RedirectResponse(f"{base}?{query}&{SCENE_KEY}={name}")
+        return HTMLResponse(scene_page(folder, base, query))
 
     # -----------------------------------------------------------------------------------------
 
-    def _generate(self, chosen: dict[str, Any], stopped: Event) -> Iterator[tuple[Any, ...]]:
-        settings = GenerationSettings.from_dict(chosen)
+    def _generate(self, chosen: list[dict[str, Any]], stopped: Event) -> Iterator[tuple[Any, ...]]:
         start = time.perf_counter()
         yield *working(self._starting()), *Result()
-        for item in self.sample(settings, stopped):
-            if isinstance(item, SamplingStep):
-                yield *Activity(status=progress_card(item)), *self._step(settings, item)
-                continue
-            seconds = format_seconds(time.perf_counter() - start)
-            card = message_card(f"Made in {seconds}.", _who(item), state="done")
-            yield *resting(card), *self._show(item)
+        made: list[Path] = []
+        for number, values in enumerate(chosen, 1):
+            settings = GenerationSettings.from_dict(values)
+            title = f"Scene {number} of {len(chosen)}" if len(chosen) > 1 else ""
+            for item in self.sample(settings, stopped):
+                if isinstance(item, Path):
+                    made.append(item)
+                    result = self._show(item) if number == 1 else Result()
+                    picks = scene_folder.choice_of(made, len(chosen))
+                    yield *Activity(), *result._replace(picks=picks)
+                elif not made:
+                    card = progress_card(item, title)
+                    yield *Activity(status=card), *self._step(settings, item)
+                else:
+                    # The first scene is there to be looked at: nothing covers it.
+                    yield *Activity(status=progress_card(item, title)), *Result()
+        if not made:
+            return
+        seconds = format_seconds(time.perf_counter() - start)
+        what = f"{len(made)} scenes made in {seconds}." if len(made) > 1 else f"Made in {seconds}."
+        detail = "Choose one." if len(made) > 1 else _who(made[0])
+        yield *resting(message_card(what, detail, state="done")), *Result()
 
     def _compare(self, chosen: list[dict[str, Any]], stopped: Event) -> Iterator[tuple[Any, ...]]:
         start = time.perf_counter()
-        yield *working(self._starting()), *Side(), *Side()
-        for index, name in enumerate(("Left", "Right")):
-            yield from self._run_side(
-                GenerationSettings.from_dict(chosen[index]), index, name, stopped
-            )
+        yield *working(self._starting()), *(SKIP,) * 5
+        made: list[Path] = []
+        for index, name in enumerate("AB"):
+            settings = GenerationSettings.from_dict(chosen[index])
+            for item in self.sample(settings, stopped):
+                values: list[Any] = [SKIP] * 5
+                if isinstance(item, Path):
+                    made.append(item)
+                    values[2 + index] = show_scene_messages(item)
+                    yield *Activity(), *values
+                else:
+                    values[index] = self._timetable_of(settings, item.index + 1)
+                    yield *Activity(status=progress_card(item, name)), *values
+        if len(made) < 2:
+            return
         seconds = format_seconds(time.perf_counter() - start)
         card = message_card(f"Compared in {seconds}.", "Both views move together.", state="done")
-        yield *resting(card), *Side(), *Side()
+        yield *resting(card), *(SKIP,) * 4, scene_folder.comparison_table(made)
 
     def _starting(self) -> str:
         if self.host.is_ready:
@@ -386,10 +490,8 @@ class PageEvents:
         steps, given = settings.num_inference_steps, settings.trajectory is not None
         return timetable_svg(self._timetable(steps, settings.pose_offset, given), done)
 
-    def _given_cameras(
-        self, source: CameraSource, preset: str, file: str | None
-    ) -> dict[str, Any] | None:
-        trajectory = page_settings.chosen_trajectory(source, preset, file)
+    def _given_cameras(self, cameras: str, file: str | None) -> dict[str, Any] | None:
+        trajectory = page_settings.chosen_trajectory(cameras, file)
         if trajectory is None:
             return None
         from videorfsplat.formats.transforms_json import transforms_dict
@@ -406,7 +508,7 @@ class PageEvents:
             gr.Error: if they do not, saying why.
         """
         with errors_in_words("Not generated"):
-            self._given_cameras(*fields[-3:])
+            self._given_cameras(fields.cameras, fields.camera_file)
             return page_settings.settings_from_fields(fields, self.host.model)
 
     def _back_to(self, shown: str | None, previous: str | None) -> Result:
@@ -425,18 +527,6 @@ class PageEvents:
             frames=frame_strip(step.preview.frames),
         )
 
-    def _run_side(
-        self, settings: GenerationSettings, index: int, name: str, stopped: Event
-    ) -> Iterator[tuple[Any, ...]]:
-        for item in self.sample(settings, stopped):
-            if isinstance(item, SamplingStep):
-                card, result = progress_card(item, name), self._step(settings, item)
-            else:
-                card, result = SKIP, self._show(item)
-            sides = [Side(), Side()]
-            sides[index] = Side(result.timetable, result.viewer, result.frames)
-            yield *Activity(status=card), *sides[0], *sides[1]
-
     def _show(self, folder: Path) -> Result:
         description = scene_folder.read_scene_record(folder)
         settings = _settings_in(folder)
@@ -444,12 +534,14 @@ class PageEvents:
             timetable=self._timetable_of(settings, settings.num_inference_steps),
             viewer=show_scene_messages(folder),
             frames=scene_folder.frames_of(folder),
-            frustums=frustum_figure(scene_folder.read_cameras(folder)),
+            frustums=frustum_plot(
+                scene_folder.read_cameras(folder), scene_folder.read_points(folder)
+            ),
             record=scene_folder.record_table(description),
-            downloads="",
+            downloads=self.list_downloads(folder.name, "opencv"),
             scene=folder.name,
             film="",
-            link="",
+            link=share_buttons(),
         )
 
     def _open_copy(self, example: ExampleScene) -> Result:
@@ -515,12 +607,7 @@ def _who(folder: Path) -> str:
     return f"seed {description['record']['seed']} · {description['num_gaussians']:,} Gaussians"
 
 
-def _model_card(state: str, summary: str, note: str = "") -> str:
-    """The line about the model; `note` is HTML."""
+def _model_card(state: str, summary: str) -> str:
+    """The line about the model."""
     line = f'<span class="model-line" data-state="{state}">{html.escape(summary)}</span>'
-    if not note:
-        return f'<div class="model-card">{line}</div>'
-    return (
-        f'<details class="model-card"><summary>{line}<b>This is the small model. '
-        f"What can it draw?</b></summary><p>{note}</p></details>"
-    )
+    return f'<div class="model-card">{line}</div>'

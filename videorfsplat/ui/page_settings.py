@@ -5,19 +5,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeGuard
 
-from videorfsplat.generation.checkpoint import few_step_folder
+from videorfsplat.generation.checkpoint import few_step_folder, few_step_sampling
 from videorfsplat.generation.settings import MAX_SEED, GenerationSettings
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
-from videorfsplat.ui.given_cameras import PRESETS
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
 
-CameraSource = Literal["generated", "preset", "file"]
+Quality = Literal["fast", "full"]
 
-CAMERA_SOURCES: dict[str, CameraSource] = {
-    "Generated": "generated",
-    "Preset path": "preset",
-    "My file": "file",
-}
-"""The choices of the page, by their labels."""
+GENERATED = "generated"
+"""The choice of cameras that the model makes."""
+
+CAMERA_CHOICES: list[tuple[str, str]] = [
+    ("Automatic, from the sentence", GENERATED),
+    *((label, name) for name, label in PRESETS.items()),
+    ("My file or recorded path", FILE_TRAJECTORY),
+]
+"""Where cameras come from: labels and values."""
+
+SEEDS_AT_ONCE = 4
+"""Scenes of one sentence that the fast way makes for a visitor to choose from."""
 
 RANGES: dict[str, tuple[float, float]] = {
     # More steps are not asked of a machine that others wait for.
@@ -29,6 +35,9 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """What the sliders go through, and programs may ask for."""
 
+MAX_SENTENCE_CHARACTERS = 300
+"""Of a visitor's sentence. Training captions end at 40 words; what comes later has little say."""
+
 MAX_RANDOM_SEED = 2**31 - 1
 
 
@@ -38,14 +47,14 @@ class Fields(NamedTuple):
     prompt: str
     seed: float | None
     new_seed: bool
-    few_step: bool
+    quality: Quality
+    several: bool
     num_inference_steps: int
     pose_offset: float
     guidance_scale: float
     pose_guidance_scale: float
     camera_guidance_scale: float
-    camera_source: CameraSource
-    preset: str
+    cameras: str
     camera_file: str | None
 
 
@@ -64,13 +73,23 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
     Raises:
         ValueError: in words, saying what to change.
     """
-    values = {name: getattr(fields, name) for name in ("prompt", "few_step", "num_inference_steps")}
-    values |= {name: getattr(fields, name) for name in Variant._fields}
+    if len(fields.prompt or "") > MAX_SENTENCE_CHARACTERS:
+        raise ValueError(f"Write at most {MAX_SENTENCE_CHARACTERS} characters.")
+    values: dict[str, Any] = {"prompt": fields.prompt}
+    if fields.quality == "fast":
+        values |= {"few_step": True, **few_step_sampling(model).to_dict()}
+    else:
+        values["num_inference_steps"] = fields.num_inference_steps
+        values |= {name: getattr(fields, name) for name in Variant._fields}
     values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1) if fields.new_seed else fields.seed
-    values["trajectory"] = chosen_trajectory(
-        fields.camera_source, fields.preset, fields.camera_file
-    )
+    values["trajectory"] = chosen_trajectory(fields.cameras, fields.camera_file)
     return _checked(values, model)
+
+
+def seeds_of(fields: Fields, seed: int) -> list[int]:
+    """The seeds of the scenes that the form asks for, from the first one's."""
+    count = SEEDS_AT_ONCE if fields.several and fields.quality == "fast" else 1
+    return [(seed + index) % (MAX_SEED + 1) for index in range(count)]
 
 
 def settings_from_values(values: dict[str, Any], model: str) -> GenerationSettings:
@@ -89,21 +108,24 @@ def settings_from_values(values: dict[str, Any], model: str) -> GenerationSettin
     return _checked({**values, "trajectory": trajectory}, model)
 
 
-def chosen_trajectory(source: CameraSource, preset: str, camera_file: str | None) -> str | None:
+def chosen_trajectory(cameras: str, camera_file: str | None) -> str | None:
     """Name of the preset or path of the file that gives the cameras; `None` if none does.
 
     Raises:
-        ValueError: if a file is to give them, but there is none.
+        ValueError: if a file is to give them, but there is none, or the path is unknown.
     """
-    if source == "generated":
+    if cameras == GENERATED:
         return None
-    if source == "preset":
-        if preset not in list(PRESETS):
-            raise ValueError(f"The preset path must be one of {', '.join(PRESETS)}.")
-        return preset
-    if not isinstance(camera_file, str) or not camera_file:
-        raise ValueError("Upload a transforms.json, or let the cameras be generated.")
-    return camera_file
+    if cameras == FILE_TRAJECTORY:
+        if not isinstance(camera_file, str) or not camera_file:
+            raise ValueError(
+                "Upload a transforms.json or record a path, or let the cameras be automatic."
+            )
+        return camera_file
+    # Of what a program sends, anything may come, lists as well.
+    if cameras not in list(PRESETS):
+        raise ValueError(f"The camera path must be one of {', '.join(PRESETS)}.")
+    return cameras
 
 
 def check_ranges(values: Mapping[str, Any]) -> None:
@@ -121,19 +143,21 @@ def with_variant(settings: GenerationSettings, variant: Variant) -> GenerationSe
 
 def field_values(settings: GenerationSettings) -> dict[str, Any]:
     """Values of the form that reproduce settings, but for a file of cameras: it is asked for."""
-    is_preset = settings.trajectory in PRESETS
+    trajectory = settings.trajectory
     values = Fields(
         prompt=settings.prompt,
         seed=settings.seed,
         new_seed=False,
-        few_step=settings.few_step,
+        quality="fast" if settings.few_step else "full",
+        several=False,
         num_inference_steps=settings.num_inference_steps,
         pose_offset=settings.pose_offset,
         guidance_scale=settings.guidance_scale,
         pose_guidance_scale=settings.pose_guidance_scale,
         camera_guidance_scale=settings.camera_guidance_scale,
-        camera_source=_camera_source(settings.trajectory),
-        preset=str(settings.trajectory) if is_preset else "orbit_left",
+        cameras=GENERATED
+        if trajectory is None
+        else (trajectory if trajectory in PRESETS else FILE_TRAJECTORY),
         camera_file=None,
     )
     return values._asdict()
@@ -152,17 +176,11 @@ def check_prompt(prompt: str | None) -> None:
 def check_seed(seed: float | None) -> None:
     """Raise a `ValueError` in words if this is no seed."""
     if not _is_number(seed) or not 0 <= seed <= MAX_SEED or seed != int(seed):
-        raise ValueError("The seed must be a whole number, 0 or more.")
+        raise ValueError(f"The seed must be a whole number from 0 to {MAX_SEED:,}.")
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _camera_source(trajectory: str | None) -> CameraSource:
-    if trajectory is None:
-        return "generated"
-    return "preset" if trajectory in PRESETS else "file"
 
 
 def _checked(values: dict[str, Any], model: str) -> GenerationSettings:

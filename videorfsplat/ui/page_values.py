@@ -30,14 +30,8 @@ class Result(NamedTuple):
     """Name of the request's folder."""
     film: Any = SKIP
     link: Any = SKIP
-
-
-class Side(NamedTuple):
-    """Values of the components of one run of a comparison."""
-
-    timetable: Any = SKIP
-    viewer: Any = SKIP
-    frames: Any = SKIP
+    picks: Any = SKIP
+    """Scenes of one sentence to choose from."""
 
 
 def working(status: str) -> Activity:

@@ -15,9 +15,8 @@ from videorfsplat.generation.scene import Scene
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.pipeline_output import DenoisingStep
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
-from videorfsplat.ui.depth_pictures import write_depth_pictures
-from videorfsplat.ui.sampling_updates import Preview, SamplingStep
-from videorfsplat.ui.scene_folder import SPLATS_NAME
+from videorfsplat.ui.run_status import Preview, SamplingStep
+from videorfsplat.ui.scene_folder import SPLATS_NAME, write_depth_pictures, write_points
 
 PREVIEW_QUALITY = 80
 """Of WebP: a preview is looked at for a second."""
@@ -75,13 +74,14 @@ def _preview(pipeline: VideoRFSplatPipeline, step: DenoisingStep) -> Preview:
     frames = pipeline.decode_frames(step.predicted_latents)[0].permute(0, 2, 3, 1)
     fit = pipeline.recover_cameras(step.predicted_pose_latents, *frames.shape[1:3])[0]
     pictures = tuple(webp_url(frame, PREVIEW_QUALITY) for frame in to_uint8(frames))
-    return Preview(pictures, transforms_dict(fit.cameras))
+    return Preview(pictures, transforms_dict(fit.cameras, list(pictures)))
 
 
 def _save(scene: Scene, folder: Path) -> None:
     replace(scene, record=_without_paths(scene.record)).save(folder)
     save_splats(scene.gaussians, folder / SPLATS_NAME)
     write_depth_pictures(folder)
+    write_points(scene.gaussians, folder)
 
 
 def _without_paths(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,34 +1,44 @@
-"""Settings in the address of the page, so that a link reproduces a result."""
+"""Settings and scenes in addresses: links that bring them back, and the page that a link opens."""
 
 import html
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+from videorfsplat.formats.viewer_folder import VIEWER_FOLDER
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
+from videorfsplat.ui.page_files import file_url
+from videorfsplat.ui.request_files import MAX_AGE_SECONDS
+from videorfsplat.ui.scene_folder import SPLATS_NAME, middle_frame, read_scene_record
 
 SCENE_KEY = "scene"
 """Name of the kept result, if there is one."""
 
+PAGE_PATH = "/s/{name}"
+"""Where a kept scene has a page of its own."""
+
 ON_LOAD = """
 element.addEventListener('click', async (event) => {
-    const button = event.target.closest('button');
+    if (event.target.closest('[data-share]')) return void trigger('ask');
+    const button = event.target.closest('[data-copy]');
     if (!button) return;
-    const link = element.querySelector('a');
+    const field = button.parentElement.querySelector('input');
+    field.select();
     // Browsers give no clipboard to pages without https; then it is marked to be copied by hand.
-    if (!navigator.clipboard) return void getSelection().selectAllChildren(link);
     try {
-        await navigator.clipboard.writeText(link.href);
+        await navigator.clipboard.writeText(field.value);
         button.textContent = 'Copied';
     } catch {
-        getSelection().selectAllChildren(link);
+        button.textContent = 'Press Ctrl+C';
     }
 });
 """
-"""Script of the component that shows a link: its button copies the whole address."""
+"""Script of the component that shows a link: its buttons copy the whole address."""
 
 _WHOLE = ("seed", "num_inference_steps")
 _TEXT = ("prompt", "trajectory")
@@ -54,12 +64,89 @@ def share_query(settings: GenerationSettings, scene: str | None = None) -> str:
     return urlencode({key: value for key, value in values.items() if value is not None})
 
 
-def share_line(query: str) -> str:
-    """A link of that query and a button that copies it, as HTML."""
+def share_buttons() -> str:
+    """The button that asks for a link, as HTML."""
+    return '<button type="button" class="share-button" data-share>Share</button>'
+
+
+def share_panel(address: str, note: str) -> str:
+    """The button, a link to copy, and how long it holds, as HTML."""
     return (
-        f'<p class="share"><a href="?{html.escape(query)}">Link to this scene</a>'
-        '<button type="button">Copy</button></p>'
+        f'{share_buttons()}<div class="share-panel"><label class="share-row"><span>Link</span>'
+        f'<input type="text" readonly value="{html.escape(address)}"/>'
+        '<button type="button" data-copy>Copy</button></label>'
+        f"<p>{html.escape(note)}</p></div>"
     )
+
+
+def scene_address(base: str, folder: Path) -> str:
+    """The address of a kept scene's own page; its query makes the scene again once it is gone.
+
+    Args:
+        base: address of the page, without a query.
+        folder: of the scene.
+    """
+    settings = GenerationSettings.from_dict(read_scene_record(folder)["record"]["settings"])
+    path = PAGE_PATH.format(name=folder.name)
+    return f"{base.rstrip('/')}{path}?{share_query(settings)}"
+
+
+def kept_until(folder: Path) -> str:
+    """When a scene goes, in words."""
+    ends = time.gmtime(folder.stat().st_mtime + MAX_AGE_SECONDS)
+    return time.strftime("Kept until %d %B, %H:%M UTC; after that the link makes it again.", ends)
+
+
+def scene_page(folder: Path, base: str, query: str) -> str:
+    """A page of nothing but a scene, with a picture and words for those who pass its link on.
+
+    Args:
+        folder: of the scene.
+        base: address of the page, without a query.
+        query: of this link, for those who want to make their own.
+    """
+    prompt = html.escape(read_scene_record(folder)["record"]["settings"]["prompt"])
+    root = base.rstrip("/")
+    content = f"{root}/{file_url(folder / SPLATS_NAME)}"
+    cameras = f"{root}/{file_url(folder / 'transforms.json')}"
+    viewer = f"{root}/{file_url(VIEWER_FOLDER / 'index.html')}"
+    source = f"{viewer}?content={quote(content, safe='')}&cameras={quote(cameras, safe='')}"
+    picture = html.escape(f"{root}/{file_url(middle_frame(folder))}")
+    address = html.escape(f"{root}{PAGE_PATH.format(name=folder.name)}?{query}")
+    words = "A 3D scene to walk through, made from one sentence."
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+<title>{prompt} · VideoRFSplat</title>
+<meta name="description" content="{words}"/>
+<meta property="og:type" content="website"/>
+<meta property="og:title" content="{prompt}"/>
+<meta property="og:description" content="{words}"/>
+<meta property="og:image" content="{picture}"/>
+<meta property="og:url" content="{address}"/>
+<meta name="twitter:card" content="summary_large_image"/>
+<link rel="icon" href="data:,"/>
+<style>
+html, body {{ margin: 0; height: 100%; background: #101013; color: #f4f4f5;
+  font: 15px/1.4 system-ui, sans-serif; }}
+body {{ display: grid; grid-template-rows: 1fr auto; }}
+iframe {{ width: 100%; height: 100%; border: 0; }}
+footer {{ display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center;
+  justify-content: space-between; padding: 10px 16px; }}
+p {{ margin: 0; }}
+a {{ color: #8ea4ff; padding: 10px 0; }}
+</style>
+</head>
+<body>
+<iframe src="{html.escape(source)}" title="3D scene: {prompt}"
+  allow="fullscreen; xr-spatial-tracking; gamepad"></iframe>
+<footer><p>{prompt}</p><a href="{html.escape(f"{root}/?{query}&{SCENE_KEY}={folder.name}")}"
+  target="_top">Make your own</a></footer>
+</body>
+</html>
+"""
 
 
 def settings_from_query(query: Mapping[str, str]) -> GenerationSettings | None:

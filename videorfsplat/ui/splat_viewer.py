@@ -16,6 +16,8 @@ _TEMPLATE = """
 <iframe src="${src}" title="${title}" class="splat-frame"
     allow="fullscreen; xr-spatial-tracking; gamepad; clipboard-write"></iframe>
 <div class="splat-empty" aria-hidden="true"><p>${empty}</p></div>
+<div class="splat-prediction" aria-hidden="true"></div>
+<img class="splat-poster" alt="" src="${poster}"/>
 """
 
 
@@ -28,12 +30,19 @@ class SplatViewer(gr.HTML):
         name: of this viewer, in the page's events `viewer-message` and `goto-camera`.
         title: of the frame, for screen readers.
         empty: words shown as long as there is nothing to see.
+        poster: address of a picture shown until the first scene is there.
         group: viewers of one group share one view.
         **options: of `gr.HTML`.
     """
 
     def __init__(
-        self, name: str, title: str, empty: str = "", group: str = "", **options: Any
+        self,
+        name: str,
+        title: str,
+        empty: str = "",
+        group: str = "",
+        poster: str = "",
+        **options: Any,
     ) -> None:
         super().__init__(
             value=options.pop("value", []),
@@ -46,6 +55,7 @@ class SplatViewer(gr.HTML):
             title=title,
             empty=empty,
             group=group,
+            poster=poster,
             **options,
         )
 

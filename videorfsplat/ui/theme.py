@@ -1,11 +1,18 @@
 """The look of the page: system fonts and quiet neutrals; the views bring the colour."""
 
+import html
 from typing import Any
 
 import gradio as gr
 
 from videorfsplat.geometry.view_colors import VIEW_COLORS
 from videorfsplat.ui.page_files import read_asset
+
+LINKS: dict[str, str] = {
+    "Paper": "https://arxiv.org/abs/2503.15855",
+    "API": "?view=api",
+}
+"""What the head of the page leads to."""
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
@@ -72,8 +79,23 @@ def page_css() -> str:
     return f":root {{ {colors} }}\n{read_asset('page.css')}"
 
 
+def page_head() -> str:
+    """What goes into the head of the page: words for those who pass its address on."""
+    title = "VideoRFSplat: text to 3D scenes"
+    words = "Write a sentence, get a 3D scene to walk through, its views and their cameras."
+    return (
+        f'<meta property="og:title" content="{title}"/>'
+        f'<meta property="og:description" content="{words}"/>'
+        f'<meta name="description" content="{words}"/>'
+    )
+
+
 def page_header() -> str:
     """The head of the page: eight views in a ring around what they see, and what this is."""
+    links = "".join(
+        f'<a href="{html.escape(address)}" target="_blank" rel="noopener">{name}</a>'
+        for name, address in LINKS.items()
+    )
     ring = "".join(
         f'<circle cx="16" cy="5" r="3.4" fill="{color}" transform="rotate({45 * i} 16 16)"/>'
         for i, color in enumerate(VIEW_COLORS)
@@ -82,8 +104,13 @@ def page_header() -> str:
         '<header class="page-header"><div class="brand">'
         f'<svg class="mark" viewBox="0 0 32 32" aria-hidden="true">{ring}</svg>'
         "<div><h1>VideoRFSplat</h1>"
-        "<p>A sentence becomes eight views, their cameras and a 3D scene.</p></div></div>"
+        "<p>Text to 3D scene: an open implementation of the ICCV 2025 paper.</p></div></div>"
+        f'<nav aria-label="About">{links}</nav>'
         '<button type="button" id="theme-switch" aria-label="Switch between light and dark">'
-        '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9z"'
-        ' fill="currentColor"/></svg></button></header>'
+        '<svg class="moon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor" '
+        'd="M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9z"/></svg>'
+        '<svg class="sun" viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="5" '
+        'fill="currentColor"/><path stroke="currentColor" stroke-width="2" stroke-linecap="round" '
+        'd="M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1 1M18 18l1 1M5 19l1-1M18 6l1-1"/>'
+        "</svg></button></header>"
     )

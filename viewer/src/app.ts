@@ -1,6 +1,8 @@
 /** The viewer: what the page, the address, the controls and the hands ask for comes together here. */
 
 import { Vec3 } from 'playcanvas';
+import { Backdrop } from './backdrop.ts';
+import { Bounds } from './bounds.ts';
 import { connect } from './bridge.ts';
 import { fetchCameras } from './camera_source.ts';
 import { extentOf, overviewOf, upOf, type ViewCamera } from './cameras.ts';
@@ -11,6 +13,8 @@ import { asViewerError, ViewerError } from './errors.ts';
 import { FrameLoop } from './frame_loop.ts';
 import { FrustumOverlay } from './frustums.ts';
 import {
+    axesOf,
+    cropToCanvas,
     fovOnCanvas,
     frontView,
     lensFromFov,
@@ -23,7 +27,7 @@ import {
 } from './geometry.ts';
 import { HelpSheet } from './help.ts';
 import { SurfaceInput } from './input.ts';
-import { Navigation } from './navigation.ts';
+import { middleCamera, Navigation } from './navigation.ts';
 import { Notices } from './notices.ts';
 import { CameraPath } from './path.ts';
 import type {
@@ -40,11 +44,12 @@ import type {
     ViewerMessage,
     ViewSettings,
 } from './protocol.ts';
+import { PathRecorder } from './recorder.ts';
 import { ResolutionGovernor } from './resolution.ts';
 import { recogniseScene } from './scene_file.ts';
 import { SettingsPanel } from './settings_panel.ts';
 import { runShortcut } from './shortcuts.ts';
-import { type Picture, Stage } from './stage.ts';
+import { type PaintBackdrop, type Picture, type Rgba, type SplatStyle, Stage } from './stage.ts';
 import { type Commands, DEFAULT_VIEW, type UiState } from './state.ts';
 import { ThemeSwitch } from './theme.ts';
 import { ThumbStick } from './thumb_stick.ts';
@@ -88,6 +93,8 @@ export class ViewerApp implements Commands {
         () => this.#input.hasGamepad,
     );
     readonly #input: SurfaceInput;
+    readonly #backdrop = new Backdrop();
+    readonly #recorder = new PathRecorder();
     readonly #frustums = new FrustumOverlay();
     readonly #compare: FrameCompare;
     readonly #toolbar: Toolbar;
@@ -104,7 +111,7 @@ export class ViewerApp implements Commands {
     #lastLoad: LoadMessage | null = null;
     #lastEmbedded: EmbeddedScene | null = null;
     #view: Required<ViewSettings> = { ...DEFAULT_VIEW };
-    #background: Background = 'theme';
+    #background: Background = 'scene';
     #themeName: Theme = 'auto';
     #canvas: Size = { width: 1, height: 1 };
     #visible = true;
@@ -137,6 +144,7 @@ export class ViewerApp implements Commands {
             hover: (x, y) => this.#hover(x, y),
             shortcut: (key, shift) => runShortcut(key, shift, this, this.#uiState()),
             ownsWheel: () => window.parent === window || root.contains(document.activeElement),
+            woken: () => this.#notices.note('Drag to turn, two fingers to come closer.'),
             wheelIgnored: () => this.#notices.note('Click the scene first to zoom with the wheel.'),
         });
         this.#stick = new ThumbStick(this.#input.stick);
@@ -216,7 +224,8 @@ export class ViewerApp implements Commands {
             const next = await cameras;
             if (loading.signal.aborted) return;
             const stage = await Stage.create(this.#stages, file, {
-                background: this.#theme.colorOf(this.#background),
+                background: this.#clearColor(),
+                cameras: next,
                 style: this.#splatStyle(),
                 view: (center, radius) => this.#firstView(request, next, center, radius),
             });
@@ -306,6 +315,7 @@ export class ViewerApp implements Commands {
         if (cameras === this.#cameras) return;
         this.#navigation.useCameras(cameras);
         this.#frustums.setCameras(cameras);
+        void this.#backdrop.setCameras(cameras, upOf(cameras)).then(() => this.#applyBackground());
         this.#shown = '';
     }
 
@@ -317,9 +327,11 @@ export class ViewerApp implements Commands {
         radius: number,
     ): View {
         if (keepView && this.#stage) return this.#rig.view();
-        return cameras.length > 0
-            ? new CameraPath(cameras).at(t ?? camera ?? 0)
-            : frontView(center, radius);
+        if (cameras.length === 0) return frontView(center, radius);
+        const { pose, lens } = new CameraPath(cameras).at(
+            t ?? camera ?? middleCamera(cameras.length),
+        );
+        return { pose, lens: cropToCanvas(lens, this.#canvas) };
     }
 
     #swap(stage: Stage, cameras: readonly ViewCamera[], request: LoadMessage): void {
@@ -328,7 +340,7 @@ export class ViewerApp implements Commands {
         this.#stage = stage;
         this.#useCameras(cameras);
         this.#surround();
-        const start = request.t ?? request.camera ?? 0;
+        const start = request.t ?? request.camera ?? middleCamera(cameras.length);
         this.#navigation.setStart(start, frontView(stage.center, stage.radius));
         stage.onLost = () => this.fail(lostGraphics());
         stage.handle.events.on('canStartVR:changed', () => this.#render());
@@ -340,6 +352,7 @@ export class ViewerApp implements Commands {
         this.#resolution.restart(performance.now());
         stage.reveal();
         previous?.destroy();
+        if (request.flight && !keep) this.#navigation.takeFlight();
         this.#render();
     }
 
@@ -348,14 +361,23 @@ export class ViewerApp implements Commands {
         const stage = this.#stage;
         const { middle, spread } = extentOf(this.#cameras);
         const radius = stage?.radius ?? Math.max(1, spread);
+        const up = upOf(this.#cameras);
+        const main = this.#cameras[middleCamera(this.#cameras.length)];
+        const distance = main && stage ? stage.focusDistance(main.pose) : radius;
         this.#rig.setSurroundings({
             center: stage?.center ?? middle,
             radius,
-            up: upOf(this.#cameras),
+            up,
             focusDistance: (pose: Pose) => stage?.focusDistance(pose) ?? radius,
+            bounds: main && stage ? this.#boundsAt(main, distance, up) : null,
         });
-        this.#frustums.setScale(radius);
+        this.#frustums.setScale(distance, stage !== null);
         this.#shown = '';
+    }
+
+    #boundsAt({ pose }: ViewCamera, distance: number, up: Vec3): Bounds {
+        const focus = axesOf(pose.rotation).forward.mulScalar(distance).add(pose.position);
+        return new Bounds(this.#cameras, focus, up);
     }
 
     // -----------------------------------------------------------------------------------------
@@ -438,6 +460,7 @@ export class ViewerApp implements Commands {
         const opening = view.compare === true && !this.#view.compare;
         this.#view = { ...this.#view, ...view };
         this.#rig.mode = this.#view.mode;
+        this.#rig.free = this.#view.free;
         this.#frustums.setVisible(this.#view.frustums);
         this.#stage?.setStyle(this.#splatStyle());
         if (opening && this.#navigation.camera === null) this.backToCamera();
@@ -460,12 +483,25 @@ export class ViewerApp implements Commands {
 
     #applyBackground(): void {
         this.#root.dataset.background = this.#background;
-        this.#stage?.setBackground(this.#theme.colorOf(this.#background));
+        this.#stage?.setBackground(this.#clearColor());
+        this.#shown = '';
+        this.#loop.wake();
     }
 
-    #splatStyle() {
-        const { splatSize: size, points, opacityCutoff } = this.#view;
-        return { size, points, opacityCutoff };
+    /** What the engine draws behind the splats: nothing where the scene's own colours are. */
+    #clearColor(): Rgba {
+        if (this.#showsBackdrop) return [0, 0, 0, 0];
+        return this.#theme.colorOf(this.#background === 'scene' ? 'theme' : this.#background);
+    }
+
+    get #showsBackdrop(): boolean {
+        const isThere = this.#stage !== null && this.#backdrop.hasColors;
+        return this.#background === 'scene' && isThere;
+    }
+
+    #splatStyle(): SplatStyle {
+        const { splatSize: size, points, opacityCutoff, fadeEdges } = this.#view;
+        return { size, points, opacityCutoff, fadeEdges };
     }
 
     toggleSettings(): void {
@@ -481,6 +517,20 @@ export class ViewerApp implements Commands {
             ? document.exitFullscreen()
             : this.#root.requestFullscreen();
         change.catch(() => this.#notices.note('The browser refused fullscreen here.'));
+    }
+
+    toggleRecording(): void {
+        if (!this.#recorder.recording) {
+            this.#recorder.start();
+            this.#notices.note('Recording: fly a path, then press the button again.');
+        } else {
+            const cameras = this.#recorder.stop();
+            if (cameras) this.#send({ v: 1, type: 'recorded', cameras });
+            this.#notices.note(
+                cameras ? 'Path recorded.' : 'Nothing moved, so nothing was recorded.',
+            );
+        }
+        this.#render();
     }
 
     showHelp(): void {
@@ -509,12 +559,18 @@ export class ViewerApp implements Commands {
         const ratio = window.devicePixelRatio;
         const { width = this.#canvas.width * ratio, height = this.#canvas.height * ratio } =
             request;
-        return this.#requireStage().picture({
-            width: Math.round(width),
-            height: Math.round(height),
-            transparent: request.transparent ?? this.#background === 'transparent',
-            supersample: 2,
-        });
+        const size = { width: Math.round(width), height: Math.round(height) };
+        const transparent = request.transparent ?? this.#background === 'transparent';
+        const view = this.#rig.view();
+        return this.#requireStage().picture(
+            { ...size, transparent, supersample: 2 },
+            this.#backdropOf(view),
+        );
+    }
+
+    #backdropOf(view: View): PaintBackdrop | null {
+        if (!this.#showsBackdrop) return null;
+        return (context, size) => this.#backdrop.paint(context, view, size);
     }
 
     async #capture(request: CaptureMessage): Promise<Picture> {
@@ -528,9 +584,22 @@ export class ViewerApp implements Commands {
         const stage = this.#requireStage();
         this.seek(request.t);
         this.#update();
-        await stage.settled();
         const { width, height, transparent = false, supersample = 1 } = request;
-        return stage.picture({ width, height, transparent, supersample });
+        // The whole picture of the camera, and every splat as it is in the file.
+        const view = new CameraPath(this.#cameras).at(request.t);
+        stage.setStyle({ ...this.#splatStyle(), fadeEdges: false });
+        stage.setView(view);
+        try {
+            await stage.settled();
+            return await stage.picture(
+                { width, height, transparent, supersample },
+                this.#backdropOf(view),
+            );
+        } finally {
+            stage.setStyle(this.#splatStyle());
+            this.#shown = '';
+            this.#loop.wake();
+        }
     }
 
     #requireStage(): Stage {
@@ -556,7 +625,12 @@ export class ViewerApp implements Commands {
         this.#input.update(seconds);
         this.#navigation.advance(seconds);
         const moved = this.#update();
+        if (this.#recorder.recording) {
+            this.#recorder.note(this.#rig.view(), this.#canvas, seconds);
+        }
         this.#resolution.frame(time, moved);
+        // A flight in jerks is none.
+        if (this.#navigation.inFlight && this.#resolution.slow) this.#navigation.reset();
         this.#stage?.setCoarse(this.#resolution.coarse);
         this.#reportSelection();
         this.#reportPose();
@@ -570,6 +644,7 @@ export class ViewerApp implements Commands {
         if (key === this.#shown) return false;
         this.#shown = key;
         this.#stage?.setView(view);
+        this.#backdrop.update(view, this.#canvas, this.#showsBackdrop);
         const held = this.#rig.hold.kind !== 'free';
         this.#frustums.update(view, this.#canvas, this.#navigation.looking, held);
         this.#updateCompare(this.#navigation.looking);
@@ -638,6 +713,7 @@ export class ViewerApp implements Commands {
 
     #assemble(): void {
         this.#root.append(
+            this.#backdrop.element,
             this.#stages,
             this.#surface,
             this.#frustums.element,
@@ -658,6 +734,10 @@ export class ViewerApp implements Commands {
         for (const name of HAND_EVENTS) {
             const options = { capture: true, passive: true };
             this.#root.addEventListener(name, () => this.#loop.wake(), options);
+        }
+        for (const name of ['pointerdown', 'wheel', 'keydown']) {
+            const stop = () => this.#navigation.inFlight && this.#navigation.pause();
+            this.#root.addEventListener(name, stop, { capture: true, passive: true });
         }
         window.addEventListener('gamepadconnected', () => this.#loop.wake());
         new ResizeObserver(() => {
@@ -690,6 +770,7 @@ export class ViewerApp implements Commands {
         this.#stick.setVisible(state.view.mode === 'fly' && state.hasScene);
         this.#notices.setEmpty(!state.hasScene && state.colors.length === 0 && !this.#loading);
         this.#surface.dataset.mode = state.view.mode;
+        this.#root.classList.toggle('no-scene', !state.hasScene);
     }
 
     #uiState(): UiState {
@@ -708,6 +789,7 @@ export class ViewerApp implements Commands {
             hasScene: stage !== null,
             splats: stage?.splats ?? 0,
             fullscreen: document.fullscreenElement !== null,
+            recording: this.#recorder.recording,
             canStartVr: stage?.handle.state.canStartVR ?? false,
             canStartAr: stage?.handle.state.canStartAR ?? false,
         };

@@ -1,7 +1,7 @@
 /** The frame of a camera over the splats, with a divider to drag. */
 
 import { html } from './dom.ts';
-import { frameOnCanvas, type Lens, type Size } from './geometry.ts';
+import { cropToCanvas, frameOnCanvas, type Lens, type Size } from './geometry.ts';
 
 export class FrameCompare {
     readonly element: HTMLElement;
@@ -40,13 +40,14 @@ export class FrameCompare {
         this.#dragWith(divider, onDivider);
     }
 
-    /** Lay a picture over the part of the canvas that the lens' frame fills. */
+    /** Lay a picture over the part of the canvas that the lens' frame fills; what is cropped there
+     * is cropped here. */
     show(source: string, color: string, lens: Lens, canvas: Size, divider: number): void {
         if (source !== this.#source) {
             this.#source = source;
             this.#image.src = source;
         }
-        const { left, top, width, height } = frameOnCanvas(lens, canvas);
+        const { left, top, width, height } = frameOnCanvas(cropToCanvas(lens, canvas), canvas);
         const { style } = this.element;
         style.left = `${left}px`;
         style.top = `${top}px`;

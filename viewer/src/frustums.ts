@@ -38,7 +38,7 @@ const LINES: readonly (readonly [number, number])[] = [
     [6, 7],
 ];
 
-const LABEL_RADIUS = 9;
+const LABEL_RADIUS = 8;
 /** More labels than this would only cover each other. */
 const MAX_LABELS = 32;
 
@@ -46,6 +46,8 @@ export class FrustumOverlay {
     readonly element = svg('svg', { class: 'frustums', 'aria-hidden': 'true' });
     #frustums: Frustum[] = [];
     #size = 0.1;
+    /** Frustums as near as this are in the way of the view. */
+    #nearby = 0.1;
     #visible = true;
 
     setCameras(cameras: readonly ViewCamera[]): void {
@@ -63,12 +65,17 @@ export class FrustumOverlay {
         this.element.classList.toggle('hidden', !visible);
     }
 
-    /** Depth of the drawn frustums, from how far apart cameras stand and how large the scene is. */
-    setScale(radius: number): void {
+    /**
+     * Depth of the drawn frustums, from how far apart cameras stand and how far away what they look
+     * at is. Small beside a scene, which they must not hide.
+     */
+    setScale(distance: number, hasScene: boolean): void {
         const centers = this.#frustums.map(({ camera }) => camera.pose.position);
         const steps = centers.slice(1).map((center, i) => center.distance(centers[i] as Vec3));
         const mean = steps.length ? steps.reduce((sum, step) => sum + step, 0) / steps.length : 0;
-        this.#size = Math.min(Math.max(0.5 * mean, 0.06 * radius), 0.18 * radius);
+        const [share, least, most] = hasScene ? [0.3, 0.02, 0.05] : [0.5, 0.06, 0.18];
+        this.#size = Math.min(Math.max(share * mean, least * distance), most * distance);
+        this.#nearby = hasScene ? 0.3 * distance : this.#size;
     }
 
     /** Mark one frustum as the one under the pointer. */
@@ -88,7 +95,7 @@ export class FrustumOverlay {
         if (!this.#visible) return;
         setAttributes(this.element, { viewBox: `0 0 ${canvas.width} ${canvas.height}` });
         for (const [index, frustum] of this.#frustums.entries()) {
-            const near = frustum.camera.pose.position.distance(view.pose.position) < this.#size;
+            const near = frustum.camera.pose.position.distance(view.pose.position) < this.#nearby;
             const seen = projectPoint(frustum.camera.pose.position, view.pose, view.lens, canvas);
             const hidden = index === looking || near || (wholeOnly && !isInside(seen, canvas));
             frustum.group.classList.toggle('hidden', hidden);

@@ -109,6 +109,19 @@ export function frameOnCanvas(lens: Size, canvas: Size): Rectangle {
     return { left: (canvas.width - width) / 2, top: (canvas.height - height) / 2, width, height };
 }
 
+/** A picture is cropped to fill the canvas, but not to less than this part of its height or width. */
+const LEAST_SHOWN = 0.65;
+
+/** The part of a lens' picture, about its middle, that fills the canvas as far as may be. */
+export function cropToCanvas(lens: Lens, canvas: Size): Lens {
+    const [across, down] = [canvas.width / lens.width, canvas.height / lens.height];
+    const scale = Math.min(Math.max(across, down), Math.min(across, down) / LEAST_SHOWN);
+    const width = Math.min(lens.width, canvas.width / scale);
+    const height = Math.min(lens.height, canvas.height / scale);
+    const [left, top] = [(lens.width - width) / 2, (lens.height - height) / 2];
+    return { ...lens, cx: lens.cx - left, cy: lens.cy - top, width, height };
+}
+
 /** The lens in pixels of the canvas, when its picture fills `frameOnCanvas`. */
 export function lensOnCanvas(lens: Lens, canvas: Size): Lens {
     const frame = frameOnCanvas(lens, canvas);

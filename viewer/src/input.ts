@@ -13,6 +13,8 @@ export interface InputActions {
     /** The wheel was turned while it belongs to the page around. */
     wheelIgnored: () => void;
     ownsWheel: () => boolean;
+    /** A finger woke the surface of a viewer in another page, which scrolled under it before. */
+    woken: () => void;
 }
 
 interface Held {
@@ -23,7 +25,7 @@ interface Held {
 }
 
 /** Radians per width of the surface's shorter side. */
-const TURN_PER_SIDE = Math.PI;
+const TURN_PER_SIDE = 0.7 * Math.PI;
 const TURN_PER_SECOND = 1.4;
 /** A pointer that moved less than this far, in pixels, has clicked. */
 const CLICK_SLACK = 5;
@@ -76,6 +78,9 @@ export class SurfaceInput {
         surface.addEventListener('pointercancel', (event) =>
             this.#pointers.delete(event.pointerId),
         );
+        // One finger scrolls the page around until the viewer is tapped, and again once left.
+        this.#setAwake(window.parent === window);
+        window.addEventListener('blur', () => this.#setAwake(window.parent === window));
         surface.addEventListener('wheel', (event) => this.#onWheel(event), { passive: false });
         surface.addEventListener('contextmenu', (event) => event.preventDefault());
         root.addEventListener('keydown', (event) => this.#onKeyDown(event));
@@ -91,8 +96,19 @@ export class SurfaceInput {
         if (document.hasFocus()) this.#applyGamepad(seconds);
     }
 
+    #setAwake(awake: boolean): void {
+        this.#surface.classList.toggle('awake', awake);
+    }
+
+    get #awake(): boolean {
+        return this.#surface.classList.contains('awake');
+    }
+
     #onDown(event: PointerEvent): void {
-        this.#surface.setPointerCapture(event.pointerId);
+        // The browser takes the pointer of a scroll away; a tap comes back as `pointerup`.
+        if (this.#awake || event.pointerType !== 'touch') {
+            this.#surface.setPointerCapture(event.pointerId);
+        }
         if (this.#pointers.size === 0) this.#travelled = 0;
         const { button, shiftKey: shift } = event;
         this.#pointers.set(event.pointerId, { ...this.#local(event), button, shift });
@@ -108,7 +124,9 @@ export class SurfaceInput {
         const [dx, dy] = [x - held.x, y - held.y];
         const other = [...this.#pointers].find(([id]) => id !== event.pointerId)?.[1];
         this.#travelled += Math.hypot(dx, dy);
-        if (other) this.#pinch(held, other, x, y);
+        if (event.pointerType === 'touch' && !this.#awake && !other) {
+            // The page's.
+        } else if (other) this.#pinch(held, other, x, y);
         else if (this.#travelled > CLICK_SLACK) this.#drag(held, dx, dy);
         held.x = x;
         held.y = y;
@@ -140,6 +158,12 @@ export class SurfaceInput {
         if (!held || this.#pointers.size > 0) return;
         if (this.#travelled > CLICK_SLACK || held.button !== 0) return;
         const { x, y } = held;
+        if (event.pointerType === 'touch' && !this.#awake) {
+            this.#setAwake(true);
+            this.#surface.focus({ preventScroll: true });
+            this.#actions.woken();
+            return;
+        }
         const last = this.#lastClick;
         const again = event.timeStamp - last.time < DOUBLE_CLICK_MS;
         if (again && Math.hypot(x - last.x, y - last.y) < 4 * CLICK_SLACK) {

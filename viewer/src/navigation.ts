@@ -12,6 +12,14 @@ export interface PlayOptions {
     speed?: number | undefined;
 }
 
+/** Seconds of the first flight, from where one is to one end, the other, and back. */
+const FLIGHT_SECONDS = 14;
+
+/** The camera from which a scene shows most: those at the ends of a row see what no other does. */
+export function middleCamera(count: number): number {
+    return Math.max(0, Math.floor((count - 1) / 2));
+}
+
 export class Navigation {
     readonly rig = new CameraRig();
     readonly #onPlayback: () => void;
@@ -23,6 +31,8 @@ export class Navigation {
     #direction = 1;
     #loop = false;
     #speed = 1;
+    /** Seconds into the first flight. */
+    #flight: number | null = null;
     #start: { position: number; view: View | null } = { position: 0, view: null };
 
     /** @param onPlayback called when playing starts or stops, or the position on the path changes */
@@ -106,6 +116,7 @@ export class Navigation {
     play({ loop = false, speed = 1 }: PlayOptions = {}): void {
         if (this.end < 1) return;
         this.#playing = true;
+        this.#flight = null;
         this.#direction = 1;
         this.#loop = loop;
         this.#speed = speed;
@@ -114,16 +125,33 @@ export class Navigation {
         this.#onPlayback();
     }
 
+    /** Fly slowly once along all cameras and back to where one is. */
+    takeFlight(): void {
+        if (this.end < 1 || this.rig.still || this.rig.hold.kind === 'free') return;
+        this.#playing = true;
+        this.#flight = 0;
+        this.#onPlayback();
+    }
+
+    /** Whether the first flight goes on. */
+    get inFlight(): boolean {
+        return this.#flight !== null;
+    }
+
     pause(): void {
         if (!this.#playing) return;
         this.#playing = false;
+        this.#flight = null;
         this.#onPlayback();
     }
 
     /** Let time pass: the flight goes on, unless the hand took over or the view is on its way. */
     advance(seconds: number): void {
         if (this.#playing && this.rig.hold.kind === 'free') this.pause();
-        if (this.#playing && !this.rig.moving) this.#fly(seconds);
+        if (this.#playing && !this.rig.moving) {
+            if (this.#flight === null) this.#fly(seconds);
+            else this.#glide(this.#flight + seconds);
+        }
         this.rig.update(seconds);
     }
 
@@ -136,6 +164,18 @@ export class Navigation {
         this.#t = t;
         if (t === this.end && !this.#loop) this.#playing = false;
         this.#onPlayback();
+    }
+
+    /** The first flight: eased where it begins and ends, and at both ends of the path. */
+    #glide(seconds: number): void {
+        const done = Math.min(seconds / FLIGHT_SECONDS, 1);
+        const phase = 2 * Math.PI * (done * done * (3 - 2 * done));
+        const start = this.#within(this.#start.position);
+        const wave = Math.sin(phase);
+        this.#holdTo(start + wave * (wave > 0 ? this.end - start : start), true);
+        this.#flight = seconds;
+        if (done === 1) this.pause();
+        else this.#onPlayback();
     }
 
     #holdTo(t: number, instant: boolean): void {

@@ -44,8 +44,11 @@ export type PixelCount = number;
 /** Chosen by the asking side and repeated in the answer. */
 export type RequestId = string;
 
-/** What the canvas shows behind the splats; `theme` follows the theme. */
-export type Background = 'theme' | 'light' | 'dark' | 'transparent';
+/**
+ * What the canvas shows behind the splats: `scene` goes on with the colours of the frames, from the
+ * sky to the ground, where there are frames; `theme` follows the theme.
+ */
+export type Background = 'scene' | 'theme' | 'light' | 'dark' | 'transparent';
 
 /** `auto` follows the browser's setting. */
 export type Theme = 'auto' | 'light' | 'dark';
@@ -108,6 +111,10 @@ export interface ViewSettings {
     opacityCutoff?: number;
     /** Draw the cameras' frustums. */
     frustums?: boolean;
+    /** Fade the splats out at the border of what the cameras saw. */
+    fadeEdges?: boolean;
+    /** Let the view go to where no camera saw anything. */
+    free?: boolean;
     /** At a camera, lay its frame over the splats, with a divider. */
     compare?: boolean;
     /**
@@ -139,12 +146,17 @@ export interface LoadMessage {
     /** URL of a camera file, or its contents; null for none. Left out: the cameras shown stay. */
     cameras?: string | CameraFile | null;
     colors?: HexColor[];
-    /** Start at this camera (default 0). */
+    /** Start at this camera (default: the middle one). */
     camera?: CameraIndex;
     /** Start at this position on the path instead. */
     t?: PathPosition;
     /** Keep the view as it is instead. */
     keepView?: boolean;
+    /**
+     * Then fly slowly along the cameras once, until a hand comes. Not for people who asked their
+     * system for reduced motion, nor where graphics are too slow for it.
+     */
+    flight?: boolean;
 }
 
 /** Take the scene away. The cameras stay. */
@@ -375,6 +387,13 @@ export interface PlaybackMessage {
     t: PathPosition;
 }
 
+/** The person flew a path: its cameras, in the order of the flight. */
+export interface RecordedMessage {
+    v: 1;
+    type: 'recorded';
+    cameras: CameraFile;
+}
+
 /** The person changed the view settings, theme or background. */
 export interface ViewChangedMessage {
     v: 1;
@@ -406,5 +425,6 @@ export type ViewerMessage =
     | PoseMessage
     | CameraSelectedMessage
     | PlaybackMessage
+    | RecordedMessage
     | ViewChangedMessage
     | ScreenshotReply;

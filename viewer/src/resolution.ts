@@ -1,6 +1,8 @@
 /** Below 20 pictures a second, this often in a row, graphics count as too slow. */
 const SLOW_FRAME_MS = 50;
 const SLOW_FRAMES = 3;
+/** Coarse pictures that are slow this often in a row will stay so. */
+const TOO_SLOW_FRAMES = 12;
 /** The view has come to rest when it has not moved for this long. */
 const REST_MS = 200;
 
@@ -10,6 +12,11 @@ export class ResolutionGovernor {
     #lastMove = 0;
     #slowFrames = 0;
     #coarse = true;
+
+    /** Whether graphics do not keep up with what moves now. */
+    get slow(): boolean {
+        return this.#slowFrames >= TOO_SLOW_FRAMES;
+    }
 
     get coarse(): boolean {
         return this.#coarse;

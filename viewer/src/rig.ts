@@ -4,10 +4,12 @@
  */
 
 import { Quat, Vec3 } from 'playcanvas';
+import type { Bounds } from './bounds.ts';
 import {
     axesOf,
     centredLens,
     clonePose,
+    cropToCanvas,
     type Lens,
     lensFromFov,
     levelTo,
@@ -36,6 +38,8 @@ export interface Surroundings {
     up: Vec3;
     /** How far away what a camera looks at is. */
     focusDistance: (pose: Pose) => number;
+    /** How far the hand may go; null for anywhere. */
+    bounds: Bounds | null;
 }
 
 /** Free movement, in the frame whose y axis is `up`; angles in radians. */
@@ -55,8 +59,10 @@ const TRANSITION_SECONDS = 0.7;
 /** Rates per second at which the view catches up with the hand, and the horizon levels out. */
 const CATCH_UP_RATE = 18;
 const LEVEL_RATE = 3;
-/** Fly speed, in scene radii per second. */
-const FLY_SPEED = 0.5;
+/** Fly speed, in distances to what one looks at per second: slower the nearer one is. */
+const FLY_SPEED = 0.3;
+/** Nearer than this many scene radii it gets no slower: one could not fly on through a surface. */
+const SLOWEST_AT = 0.1;
 /** How far from the middle of the scene one gets, in scene radii. */
 const MAX_DISTANCE = 12;
 const MIN_DISTANCE = 0.02;
@@ -65,12 +71,15 @@ export class CameraRig {
     mode: NavigationMode = 'orbit';
     /** Without glides and transitions, for people who asked their system for reduced motion. */
     still = false;
+    /** Whether the hand may leave the bounds of the surroundings. */
+    free = false;
 
     #surroundings: Surroundings = {
         center: new Vec3(),
         radius: 1,
         up: Vec3.UP.clone(),
         focusDistance: () => 1,
+        bounds: null,
     };
     #level = new Quat();
     #target: FreeState;
@@ -113,7 +122,7 @@ export class CameraRig {
 
     /** The view now. */
     view(): View {
-        const goal = this.#held ?? { pose: this.#freePose(), lens: this.#lens };
+        const goal = this.#heldView() ?? { pose: this.#freePose(), lens: this.#lens };
         if (!this.#transition) return goal;
         const { from, seconds } = this.#transition;
         const x = Math.min(seconds / TRANSITION_SECONDS, 1);
@@ -158,8 +167,15 @@ export class CameraRig {
         this.release();
         const target = this.#target;
         const focus = this.#focusOf(target);
-        target.yaw += yaw;
-        target.pitch = Math.min(Math.max(target.pitch + pitch, -MAX_PITCH), MAX_PITCH);
+        const from = { yaw: target.yaw, pitch: target.pitch };
+        const bounds = this.#bounds;
+        const to = bounds
+            ? bounds.turn(from, yaw, pitch, this.mode === 'orbit')
+            : { yaw: from.yaw + yaw, pitch: from.pitch + pitch };
+        // Bounds may count the same yaw on another turn; the state must not spin there.
+        target.yaw =
+            from.yaw + Math.atan2(Math.sin(to.yaw - from.yaw), Math.cos(to.yaw - from.yaw));
+        target.pitch = Math.min(Math.max(to.pitch, -MAX_PITCH), MAX_PITCH);
         if (this.mode === 'orbit') {
             const back = this.#rotationOf(target).transformVector(Vec3.BACK, new Vec3());
             target.position.copy(focus).add(back.mulScalar(target.distance));
@@ -178,16 +194,23 @@ export class CameraRig {
         this.release();
         const target = this.#target;
         const least = MIN_DISTANCE * this.radius;
-        const distance = Math.max(target.distance / factor, least);
+        const wanted = Math.max(target.distance / factor, least);
+        const isOrbit = this.mode === 'orbit';
+        const distance = isOrbit
+            ? (this.#bounds?.distance(wanted, target.distance) ?? wanted)
+            : wanted;
         this.#translate(0, 0, target.distance - distance);
-        if (this.mode === 'orbit') target.distance = distance;
+        if (isOrbit) target.distance = distance;
     }
 
     /** Fly for `seconds` in a direction of the view, each part from −1 to 1. */
     fly(right: number, up: number, forward: number, seconds: number): void {
         this.release();
         const length = Math.max(1, Math.hypot(right, up, forward));
-        const step = (FLY_SPEED * this.radius * seconds) / length;
+        const pose = { position: this.#target.position, rotation: this.#rotationOf(this.#target) };
+        const ahead = Math.min(this.#surroundings.focusDistance(pose), this.radius);
+        const pace = FLY_SPEED * Math.max(ahead, SLOWEST_AT * this.radius);
+        const step = (pace * seconds) / length;
         this.#translate(right * step, up * step, forward * step);
     }
 
@@ -255,6 +278,7 @@ export class CameraRig {
         const axes = axesOf(this.#rotationOf(this.#target));
         const { center, radius } = this.#surroundings;
         const position = this.#target.position;
+        const before = position.clone();
         position
             .add(axes.right.mulScalar(right))
             .add(axes.up.mulScalar(up))
@@ -262,6 +286,17 @@ export class CameraRig {
         const offset = new Vec3().sub2(position, center);
         const limit = MAX_DISTANCE * radius;
         if (offset.length() > limit) position.copy(offset.normalize().mulScalar(limit).add(center));
+        this.#bounds?.confine(position, before);
+    }
+
+    get #bounds(): Bounds | null {
+        return this.free ? null : this.#surroundings.bounds;
+    }
+
+    /** A camera's picture fills the canvas as far as may be, whatever the canvas' shape is now. */
+    #heldView(): View | null {
+        if (!this.#held) return null;
+        return { pose: this.#held.pose, lens: cropToCanvas(this.#held.lens, this.#canvas) };
     }
 
     #extentAtFocus(): number {

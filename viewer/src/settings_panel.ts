@@ -7,8 +7,10 @@ import { type Commands, DEFAULT_VIEW, type UiState } from './state.ts';
 import { iconButton } from './toolbar.ts';
 
 type SliderName = 'splatSize' | 'opacityCutoff';
+type SwitchName = 'points' | 'frustums' | 'fadeEdges' | 'free';
 
 const BACKGROUNDS: readonly (readonly [Background, string])[] = [
+    ['scene', 'Scene'],
     ['theme', 'Theme'],
     ['light', 'Light'],
     ['dark', 'Dark'],
@@ -27,9 +29,9 @@ export class SettingsPanel {
     constructor(commands: Commands, close: () => void) {
         const reset = html('button', { type: 'button', class: 'text-button' }, 'Restore defaults');
         reset.addEventListener('click', () => {
-            const { splatSize, points, opacityCutoff, frustums } = DEFAULT_VIEW;
-            commands.setView({ splatSize, points, opacityCutoff, frustums });
-            commands.setBackground('theme');
+            const { mode: _, compare: __, divider: ___, ...shown } = DEFAULT_VIEW;
+            commands.setView(shown);
+            commands.setBackground('scene');
         });
         this.element = html(
             'section',
@@ -41,9 +43,19 @@ export class SettingsPanel {
                 iconButton(X, 'Close settings', null, close),
             ),
             this.#slider('Splat size', 'splatSize', 0.05, 2, (v) => `${v.toFixed(2)} ×`, commands),
-            this.#slider('Opacity cut-off', 'opacityCutoff', 0, 1, (v) => v.toFixed(2), commands),
+            // Most splats of a scene are faint; a larger cut-off would take the scene away.
+            this.#slider(
+                'Opacity cut-off',
+                'opacityCutoff',
+                0,
+                0.25,
+                (v) => v.toFixed(2),
+                commands,
+            ),
             this.#checkbox('Draw as points', 'points', commands),
             this.#checkbox('Show cameras', 'frustums', commands),
+            this.#checkbox('Fade at the border', 'fadeEdges', commands),
+            this.#checkbox('Free: leave what the views saw', 'free', commands),
             this.#choice(
                 'Background',
                 BACKGROUNDS,
@@ -85,7 +97,7 @@ export class SettingsPanel {
         return html('label', { class: 'field' }, html('span', {}, label), output, input);
     }
 
-    #checkbox(label: string, name: 'points' | 'frustums', commands: Commands): HTMLElement {
+    #checkbox(label: string, name: SwitchName, commands: Commands): HTMLElement {
         const input = html('input', { type: 'checkbox', role: 'switch' });
         input.addEventListener('change', () => commands.setView({ [name]: input.checked }));
         this.#updates.push(({ view }) => {

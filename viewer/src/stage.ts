@@ -2,9 +2,18 @@
 
 import { defaultSettings } from '@playcanvas/supersplat-viewer/settings';
 import { createViewer, type ViewerHandle } from '@playcanvas/supersplat-viewer/viewer';
-import { Color, type Entity, type Mat4, Vec3, WORKBUFFER_UPDATE_ONCE } from 'playcanvas';
+import {
+    Color,
+    type Entity,
+    type GSplatData,
+    type Mat4,
+    Vec3,
+    Vec4,
+    WORKBUFFER_UPDATE_ONCE,
+} from 'playcanvas';
+import type { ViewCamera } from './cameras.ts';
 import { ViewerError } from './errors.ts';
-import { type Pose, type Size, setProjection, toCamera, turnPoint, type View } from './geometry.ts';
+import { axesOf, type Pose, type Size, setProjection, turnPoint, type View } from './geometry.ts';
 import type { SceneFile } from './scene_file.ts';
 import { afterShown } from './shown_time.ts';
 
@@ -13,6 +22,7 @@ export interface SplatStyle {
     size: number;
     points: boolean;
     opacityCutoff: number;
+    fadeEdges: boolean;
 }
 
 /** Channels from 0 to 1; alpha 0 shows what is behind the canvas. */
@@ -34,13 +44,33 @@ export interface FirstLook {
     style: SplatStyle;
     /** The view to start from, told the middle and the radius of the scene. */
     view: (center: Vec3, radius: number) => View;
+    /** Whose pictures have borders. */
+    cameras: readonly ViewCamera[];
 }
+
+/** Drawn under a picture that is not transparent. */
+export type PaintBackdrop = (context: CanvasRenderingContext2D, size: Size) => void;
 
 /** Enough points for medians, few enough to go through at every step of the hand. */
 const MAX_SAMPLES = 8192;
 
 /** Size of the dots in point mode, as a fraction of the scene's radius. */
-const POINT_FRACTION = 0.0015;
+const POINT_FRACTION = 0.0003;
+
+/**
+ * The subject is what the nearest quarter of the splats around the middle of the picture belongs to:
+ * behind a thin one most are sky and ground. The cone's half width as a tangent; wider, until it has
+ * enough splats for a quantile.
+ */
+const SUBJECT_QUANTILE = 0.25;
+const SUBJECT_CONE = 0.06;
+const WIDEST_CONE = 0.5;
+const ENOUGH_OPACITY = 24;
+
+/** Cameras whose pictures' borders count: as many as a shader has room for. */
+const MAX_EDGE_CAMERAS = 16;
+/** Width of the fade, in half widths of a picture. */
+const FADE_WIDTH = 0.12;
 
 /** The engine sorts on a worker; after this long without a new order, the order is final. */
 const QUIET_MS = 250;
@@ -51,11 +81,26 @@ const LOAD_TIMEOUT_MS = 60_000;
 /** Runs once per splat, when a scene is loaded or its style changes. `.y` is 0 outside point mode. */
 const STYLE_SHADER = /* glsl */ `
 uniform vec3 splatStyle;
+uniform int edgeCount;
+uniform vec4 edgeRows[${3 * MAX_EDGE_CAMERAS}];
+float seenInside(vec3 center) {
+    float best = -1.0;
+    for (int i = 0; i < ${MAX_EDGE_CAMERAS}; i++) {
+        if (i >= edgeCount) break;
+        vec4 point = vec4(center, 1.0);
+        float depth = dot(edgeRows[3 * i + 2], point);
+        if (depth <= 0.0) continue;
+        vec2 place = abs(vec2(dot(edgeRows[3 * i], point), dot(edgeRows[3 * i + 1], point))) / depth;
+        best = max(best, 1.0 - max(place.x, place.y));
+    }
+    return best;
+}
 void modifySplatCenter(inout vec3 center) {}
 void modifySplatRotationScale(vec3 original, vec3 modified, inout vec4 rotation, inout vec3 scale) {
     scale = splatStyle.y > 0.0 ? vec3(splatStyle.x * splatStyle.y) : scale * splatStyle.x;
 }
 void modifySplatColor(vec3 center, inout vec4 color) {
+    if (edgeCount > 0) color.a *= smoothstep(0.0, float(${FADE_WIDTH}), seenInside(center));
     if (color.a < splatStyle.z) {
         color.a = 0.0;
     } else if (splatStyle.y > 0.0) {
@@ -71,6 +116,7 @@ export class Stage {
     readonly #look: FirstLook;
     #splats: Entity | null = null;
     #samples: Vec3[] = [];
+    #opacities: number[] = [];
     #center = new Vec3();
     #radius = 1;
     #near = 0.01;
@@ -186,18 +232,32 @@ export class Stage {
         if (!splats) return;
         const point = style.points ? POINT_FRACTION * this.#radius : 0;
         splats.setParameter('splatStyle', [style.size, point, style.opacityCutoff]);
+        const rows = style.fadeEdges ? edgeRows(this.#look.cameras) : new Float32Array(0);
+        const room = new Float32Array(12 * MAX_EDGE_CAMERAS);
+        room.set(rows);
+        splats.setParameter('edgeRows[0]', room);
+        splats.setParameter('edgeCount', rows.length / 12);
         splats.workBufferUpdate = WORKBUFFER_UPDATE_ONCE;
         this.redraw();
     }
 
-    /** Median depth of the splats in the middle of a view. */
+    /** Depth of the subject: what stands in the middle of a view. */
     focusDistance(pose: Pose): number {
-        const depths = this.#samples
-            .map((point) => toCamera(point, pose))
-            .filter(({ x, y, z }) => z < 0 && Math.max(Math.abs(x), Math.abs(y)) < -0.2 * z)
-            .map(({ z }) => -z);
+        const { right, up, forward } = axesOf(pose.rotation);
+        const offset = new Vec3();
+        const around = this.#samples.flatMap((point, index) => {
+            offset.sub2(point, pose.position);
+            const depth = offset.dot(forward);
+            const side = Math.max(Math.abs(offset.dot(right)), Math.abs(offset.dot(up)));
+            if (depth <= 0 || side > WIDEST_CONE * depth) return [];
+            return [{ depth, tangent: side / depth, weight: this.#opacities[index] as number }];
+        });
+        for (let cone = SUBJECT_CONE; cone < WIDEST_CONE; cone *= 1.5) {
+            const inside = around.filter(({ tangent }) => tangent < cone);
+            const opacity = inside.reduce((sum, { weight }) => sum + weight, 0);
+            if (opacity >= ENOUGH_OPACITY) return weightedQuantile(inside, SUBJECT_QUANTILE);
+        }
         // A handful may be floaters; the middle of the scene is then the better guess.
-        if (depths.length >= 16) return quantile(depths, 0.5);
         return Math.max(pose.position.distance(this.#center), 0.1 * this.#radius);
     }
 
@@ -223,13 +283,17 @@ export class Stage {
     }
 
     /** Picture of the present view. */
-    async picture({ width, height, transparent, supersample }: PictureRequest): Promise<Picture> {
+    async picture(
+        { width, height, transparent, supersample }: PictureRequest,
+        backdrop: PaintBackdrop | null = null,
+    ): Promise<Picture> {
         const camera = this.#camera.camera;
         const color = camera?.clearColor.clone();
         if (camera && transparent) camera.clearColor = new Color(0, 0, 0, 0);
         try {
             const { data } = await this.#handle.captureFrame({ width, height, supersample });
-            return { width, height, image: pngFromPremultiplied(data, width, height) };
+            const behind = transparent ? null : backdrop;
+            return { width, height, image: pngFromPremultiplied(data, width, height, behind) };
         } finally {
             if (camera && color) camera.clearColor = color;
             this.redraw();
@@ -258,6 +322,7 @@ export class Stage {
             ];
             this.#samples.push(turnPoint(new Vec3(x, y, z)));
         }
+        this.#opacities = this.#readOpacities(step);
         if (this.#samples.length === 0) return;
         const middle = (axis: 'x' | 'y' | 'z') =>
             quantile(
@@ -267,6 +332,20 @@ export class Stage {
         this.#center = new Vec3(middle('x'), middle('y'), middle('z'));
         const distances = this.#samples.map((point) => point.distance(this.#center));
         this.#radius = Math.max(quantile(distances, 0.9), 1e-6);
+    }
+
+    /** Opacities of the samples; where the file's kind keeps them in pictures, all count alike. */
+    #readOpacities(step: number): number[] {
+        const data = this.#splats?.gsplat?.resource?.gsplatData as GSplatData | undefined;
+        if (!data?.createIter || 'meta' in data) return this.#samples.map(() => 1);
+        const color = new Vec4();
+        // The engine's types leave out that each part may be.
+        const nothing = null as unknown as undefined;
+        const iterator = data.createIter(nothing, nothing, nothing, color);
+        return this.#samples.map((_, index) => {
+            iterator.read(index * step);
+            return color.w;
+        });
     }
 
     #applyView(): void {
@@ -350,8 +429,38 @@ async function openViewer(container: HTMLElement, file: SceneFile): Promise<View
     }
 }
 
+/** For each camera three rows: of a point's place from −1 to 1 across and down, times its depth. */
+function edgeRows(cameras: readonly ViewCamera[]): Float32Array {
+    // Of a long row of cameras some, evenly: neighbours see nearly the same.
+    const count = Math.min(cameras.length, MAX_EDGE_CAMERAS);
+    const rows = Array.from({ length: count }, (_, i) => {
+        const index = count < 2 ? 0 : Math.round((i * (cameras.length - 1)) / (count - 1));
+        const { pose, lens } = cameras[index] as ViewCamera;
+        const { right, up, forward } = axesOf(pose.rotation);
+        const row = (axis: Vec3, focal: number, center: number, side: number) => {
+            const shift = (2 * center) / side - 1;
+            const direction = axis
+                .clone()
+                .mulScalar((2 * focal) / side)
+                .add(forward.clone().mulScalar(shift));
+            return [direction.x, direction.y, direction.z, -direction.dot(pose.position)];
+        };
+        return [
+            row(right, lens.fx, lens.cx, lens.width),
+            row(up, lens.fy, lens.height - lens.cy, lens.height),
+            [forward.x, forward.y, forward.z, -forward.dot(pose.position)],
+        ].flat();
+    });
+    return new Float32Array(rows.flat());
+}
+
 /** PNG of base64 RGBA bytes whose colours are already multiplied by alpha. */
-function pngFromPremultiplied(base64: string, width: number, height: number): string {
+function pngFromPremultiplied(
+    base64: string,
+    width: number,
+    height: number,
+    backdrop: PaintBackdrop | null,
+): string {
     const bytes = Uint8ClampedArray.from(atob(base64), (character) => character.charCodeAt(0));
     for (let i = 0; i < bytes.length; i += 4) {
         const alpha = bytes[i + 3] as number;
@@ -366,7 +475,22 @@ function pngFromPremultiplied(base64: string, width: number, height: number): st
     const context = canvas.getContext('2d');
     if (!context) throw new ViewerError('capture-failed', 'The browser has no canvas to draw on.');
     context.putImageData(new ImageData(bytes, width, height), 0, 0);
+    if (backdrop) {
+        context.globalCompositeOperation = 'destination-over';
+        backdrop(context, { width, height });
+    }
     return canvas.toDataURL('image/png');
+}
+
+/** The depth that has this share of the weight before it. */
+function weightedQuantile(items: { depth: number; weight: number }[], fraction: number): number {
+    const sorted = [...items].sort((a, b) => a.depth - b.depth);
+    let left = fraction * sorted.reduce((sum, { weight }) => sum + weight, 0);
+    for (const { depth, weight } of sorted) {
+        left -= weight;
+        if (left <= 0) return depth;
+    }
+    return sorted.at(-1)?.depth ?? 0;
 }
 
 function quantile(values: number[], fraction: number): number {

@@ -19,6 +19,8 @@ export interface UiState {
     hasScene: boolean;
     splats: number;
     fullscreen: boolean;
+    /** Whether the hand's path is being recorded. */
+    recording: boolean;
     canStartVr: boolean;
     canStartAr: boolean;
 }
@@ -35,6 +37,7 @@ export interface Commands {
     reset(): void;
     saveScreenshot(): void;
     toggleFullscreen(): void;
+    toggleRecording(): void;
     toggleSettings(): void;
     showHelp(): void;
     /** Close what is open, or pause. */
@@ -49,6 +52,8 @@ export const DEFAULT_VIEW: Readonly<Required<ViewSettings>> = {
     points: false,
     opacityCutoff: 0,
     frustums: true,
+    fadeEdges: true,
+    free: false,
     compare: false,
     divider: 0.5,
 };

@@ -51,7 +51,7 @@ export class ThemeSwitch {
     }
 
     /** The colour behind the splats. */
-    colorOf(background: Background): Rgba {
+    colorOf(background: Exclude<Background, 'scene'>): Rgba {
         if (background === 'transparent') return [0, 0, 0, 0];
         if (background !== 'theme') return BACKGROUNDS[background];
         const computed = getComputedStyle(this.#root).backgroundColor;

@@ -2,6 +2,7 @@
 
 import {
     Camera,
+    CircleDot,
     CircleQuestionMark,
     Glasses,
     type IconNode,
@@ -13,6 +14,7 @@ import {
     RotateCcw,
     Send,
     SlidersHorizontal,
+    Square,
     SquareSplitHorizontal,
 } from 'lucide';
 import { html, icon, setAttributes } from './dom.ts';
@@ -49,6 +51,7 @@ export class Toolbar {
     readonly #frustums: HTMLButtonElement;
     readonly #screenshot: HTMLButtonElement;
     readonly #fullscreen: HTMLButtonElement;
+    readonly #record: HTMLButtonElement;
     readonly #vr: HTMLButtonElement;
     readonly #ar: HTMLButtonElement;
     readonly settings: HTMLButtonElement;
@@ -79,11 +82,17 @@ export class Toolbar {
         this.#screenshot = iconButton(Camera, 'Save screenshot', null, () => {
             commands.saveScreenshot();
         });
+        this.#record = iconButton(CircleDot, 'Record a path', null, () =>
+            commands.toggleRecording(),
+        );
         this.#fullscreen = iconButton(Maximize, 'Fullscreen', 'L', () =>
             commands.toggleFullscreen(),
         );
         this.#vr = iconButton(RectangleGoggles, 'Enter VR', null, () => commands.startXr('vr'));
         this.#ar = iconButton(Glasses, 'Enter AR', null, () => commands.startXr('ar'));
+        for (const button of [this.#frustums, this.#screenshot, this.#record]) {
+            button.classList.add('minor');
+        }
         const reset = iconButton(RotateCcw, 'Reset view', 'R', () => commands.reset());
         const help = iconButton(CircleQuestionMark, 'Help and keys', '?', () =>
             commands.showHelp(),
@@ -96,6 +105,7 @@ export class Toolbar {
             this.#frustums,
             this.settings,
             this.#screenshot,
+            this.#record,
             this.#vr,
             this.#ar,
             this.#fullscreen,
@@ -113,6 +123,11 @@ export class Toolbar {
         this.#compare.disabled = !state.hasFrame;
         this.#frustums.disabled = !hasCameras;
         this.#screenshot.disabled = !state.hasScene;
+        this.#record.disabled = !state.hasScene;
+        const record = state.recording ? 'Stop recording' : 'Record a path';
+        setAttributes(this.#record, { 'aria-label': record, 'data-tip': record });
+        setPressed(this.#record, state.recording);
+        this.#record.replaceChildren(icon(state.recording ? Square : CircleDot));
         this.#fullscreen.hidden = !document.fullscreenEnabled;
         this.#vr.hidden = !state.canStartVr;
         this.#ar.hidden = !state.canStartAr;

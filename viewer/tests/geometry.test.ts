@@ -3,6 +3,7 @@ import test from 'node:test';
 import { Mat4, Quat, Vec3, Vec4 } from 'playcanvas';
 import {
     axesOf,
+    cropToCanvas,
     fovOnCanvas,
     frameOnCanvas,
     type Lens,
@@ -118,4 +119,17 @@ test('mixing lenses begins and ends with what each shows', () => {
         const mixed = projectPoint(point, pose, mixLenses(LENS, other, fraction, canvas), canvas);
         assert.deepEqual(mixed, projectPoint(point, pose, lens, canvas));
     }
+});
+
+test('a picture fills a canvas of another shape about its middle, unless too much were lost', () => {
+    const square: Lens = { fx: 100, fy: 100, cx: 48, cy: 48, width: 96, height: 96 };
+    const wide = cropToCanvas(square, { width: 300, height: 240 });
+    assertClose([wide.width, wide.height], [96, 76.8]);
+    assertClose([wide.cx, wide.cy], [48, 38.4]);
+    const { left, top, width, height } = frameOnCanvas(wide, { width: 300, height: 240 });
+    assertClose([left, top, width, height], [0, 0, 300, 240]);
+    // Of a picture on a cinema's canvas a part as high as 0.65 of it is seen, with margins.
+    const widest = cropToCanvas(square, { width: 1000, height: 100 });
+    assertClose([widest.width, widest.height], [96, 0.65 * 96]);
+    assert.deepEqual(cropToCanvas(square, { width: 96, height: 96 }), square);
 });

@@ -162,6 +162,7 @@ const STATE: UiState = {
     hasScene: true,
     splats: 1,
     fullscreen: false,
+    recording: false,
     canStartVr: false,
     canStartAr: false,
 };

@@ -19,6 +19,7 @@ function newRig(up = Vec3.UP): CameraRig {
         radius: 2,
         up,
         focusDistance: ({ position }) => position.distance(FOCUS),
+        bounds: null,
     });
     rig.show(viewAt(new Vec3()), true);
     return rig;
@@ -104,7 +105,7 @@ test('panning by the canvas’ side shifts by what it shows at the focus', () =>
     assertClose(entries(rig.view().pose.position), [shown, 0, 0], 1e-3);
 });
 
-test('flying has one speed in all directions, in sizes of the scene', () => {
+test('flying has one speed in all directions, in distances to what one looks at', () => {
     const directions: [number, number, number][] = [
         [0, 0, 1],
         [1, 1, 1],
@@ -114,7 +115,8 @@ test('flying has one speed in all directions, in sizes of the scene', () => {
         rig.mode = 'fly';
         rig.fly(right, up, forward, SECOND);
         rest(rig);
-        assertClose([rig.view().pose.position.length()], [1], 1e-3);
+        // The scene's radius is 2 and the focus, at 4, farther than that.
+        assertClose([rig.view().pose.position.length()], [0.3 * 2], 1e-3);
     }
 });
 

@@ -19,25 +19,84 @@
         storage?.setItem(key, isDark ? 'dark' : 'light');
     });
 
-    // Gradio draws a plot anew each time and drops the old one, which would go on asking for pictures
-    // and keep its share of the graphics. A frustum in the plot shows its camera in the viewer.
-    const plots = new Set();
-    const link = (plot) => {
-        plot.on('plotly_click', ({ points: [point] }) => {
-            const detail = { viewer: 'scene', camera: point.curveNumber };
-            document.dispatchEvent(new CustomEvent('goto-camera', { detail }));
-        });
+    const sentence = () => document.querySelector('#sentence textarea');
+
+    // The click is answered before the server is.
+    const answer = () => {
+        const card = document.querySelector('#status .status-card');
+        if (!card || !sentence()?.value.trim() || card.dataset.state === 'busy') return;
+        card.dataset.state = 'busy';
+        card.querySelector('strong').textContent = 'Starting…';
+        const detail = card.querySelector('.detail');
+        if (detail) detail.textContent = '';
     };
-    new MutationObserver(() => {
-        for (const plot of plots) {
-            if (plot.isConnected) continue;
-            window.Plotly.purge(plot);
-            plots.delete(plot);
+    document.addEventListener('click', (event) => {
+        if (event.target.closest('#generate, #compare')) answer();
+    });
+
+    // Enter generates; Gradio's field would break the line.
+    document.addEventListener(
+        'keydown',
+        (event) => {
+            const isPlain = event.key === 'Enter' && !event.shiftKey && !event.isComposing;
+            if (!isPlain || !event.target.closest('#sentence')) return;
+            event.preventDefault();
+            event.stopPropagation();
+            if (!document.querySelector('#status [data-state=busy]')) {
+                document.getElementById('generate').click();
+            }
+        },
+        true,
+    );
+
+    // Another sentence comes only by this button, and what was typed can be had back by Ctrl+Z.
+    document.addEventListener('click', (event) => {
+        const about = event.target.closest('[data-about]');
+        if (about && event.target.closest('[data-use]')) {
+            const field = sentence();
+            field.focus();
+            field.select();
+            document.execCommand('insertText', false, JSON.parse(about.dataset.about).prompt);
         }
-        for (const plot of document.querySelectorAll('.js-plotly-plot')) {
-            if (!plot.on || plots.has(plot)) continue;
-            plots.add(plot);
-            if (plot.closest('#frustums')) link(plot);
+        const depth = event.target.closest('[data-depth]');
+        if (depth) {
+            const isShown = root.classList.toggle('with-depth');
+            depth.setAttribute('aria-pressed', String(isShown));
         }
-    }).observe(document.body, { childList: true, subtree: true });
+    });
+
+    // A scene of a comparison becomes the scene that is shown.
+    document.addEventListener('click', (event) => {
+        const scene = event.target.closest('[data-keep]')?.dataset.keep;
+        if (scene) document.dispatchEvent(new CustomEvent('open-scene', { detail: { scene } }));
+    });
+
+    // Which scene is shown, for the strips and the address bar.
+    let shown = '';
+    const look = () => {
+        const data = document.querySelector('#frames [data-about]')?.dataset.about;
+        if (data && data !== shown) {
+            shown = data;
+            const detail = JSON.parse(data);
+            document.dispatchEvent(new CustomEvent('scene-shown', { detail }));
+        }
+        for (const made of document.querySelectorAll('#picks [data-about]:not([data-noted])')) {
+            made.dataset.noted = '';
+            const detail = JSON.parse(made.dataset.about);
+            document.dispatchEvent(new CustomEvent('scene-made', { detail }));
+        }
+        // Gradio leaves a word of its own translation table for screen readers after each run.
+        for (const stray of document.querySelectorAll('.sr-only')) {
+            if (/^common\.\w+$/.test(stray.textContent.trim())) stray.textContent = '';
+        }
+    };
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+
+    // How much room is left in the sentence.
+    document.addEventListener('input', (event) => {
+        if (!event.target.closest('#sentence')) return;
+        const { value, maxLength } = event.target;
+        const block = event.target.closest('#sentence');
+        block.dataset.count = value.length ? `${value.length} / ${maxLength}` : '';
+    });
 };

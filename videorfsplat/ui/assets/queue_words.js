@@ -11,10 +11,10 @@ function words() {
     const tracker = block.querySelector('.wrap:not(.hide) .progress-text');
     const found = tracker?.textContent.match(place);
     if (!found) return '';
-    const [, position, size, waited, expected] = found;
+    // Whoever computes is before the first in line.
+    const [, ahead, , waited, expected] = found;
     const left = expected ? Math.ceil(Math.max(Number(expected) - Number(waited), 0)) : null;
-    const time = left === null ? '' : `, done in about ${left} s`;
-    return `Place ${position} of ${size} in line${time}.`;
+    return `${ahead} before you${left === null ? '' : `, about ${left} s`}.`;
 }
 
 new MutationObserver(() => {

@@ -19,10 +19,41 @@ function withFullAddresses(message) {
     return full;
 }
 
+// The scene that every page starts with is not for one whose address asks for something else.
+const asksForMore = /[?&](scene|prompt)=/.test(location.search);
+let isFirst = true;
+
+// While a run goes on its predicted views are the stage, each in the colour of its camera.
+function showPrediction({ cameras }) {
+    const frames = (cameras?.frames ?? []).filter(({ file_path: path }) => path?.startsWith('data:'));
+    if (frames.length === 0) return;
+    const mosaic = element.querySelector('.splat-prediction');
+    if (mosaic.children.length !== frames.length) {
+        mosaic.replaceChildren(...frames.map((_, index) => {
+            const image = Object.assign(document.createElement('img'), { alt: '' });
+            image.style.setProperty('--view', `var(--view-${(index % 8) + 1})`);
+            return image;
+        }));
+    }
+    frames.forEach(({ file_path: path }, index) => {
+        mosaic.children[index].src = path;
+    });
+    element.classList.add('predicting');
+}
+
 function showValue() {
     const messages = props.value ?? [];
+    if (isFirst && asksForMore && props.poster) {
+        isFirst = false;
+        element.classList.remove('has-poster');
+        return;
+    }
     element.classList.toggle('has-scene', messages.some(({ type }) => type !== 'clear'));
-    messages.forEach((message) => send(withFullAddresses(message)));
+    messages.forEach((message) => {
+        if (message.type === 'cameras') showPrediction(message);
+        send(withFullAddresses(isFirst && message.type === 'load' ? { ...message, flight: true } : message));
+    });
+    isFirst = false;
 }
 
 function sendTheme() {
@@ -52,6 +83,10 @@ function hear(message) {
         sendTheme();
         waiting.splice(0).forEach(send);
     }
+    if (message.type === 'loaded' || message.type === 'error') {
+        element.classList.remove('has-poster', 'predicting');
+    }
+    if (message.type === 'recorded') trigger('record', message.cameras);
     const detail = { viewer: props.name, group: props.group, message };
     document.dispatchEvent(new CustomEvent('viewer-message', { detail }));
 }
@@ -70,6 +105,7 @@ document.addEventListener('viewer-message', ({ detail: { viewer, group, message 
     send({ v: 1, type: 'setPose', transform: message.transform, fov: message.fov });
 });
 new MutationObserver(sendTheme).observe(document.body, { attributeFilter: ['class'] });
+element.classList.toggle('has-poster', Boolean(props.poster));
 watch('value', showValue);
 showValue();
 frame.contentWindow.postMessage({ v: 1, type: 'hello' }, location.origin);

@@ -1,10 +1,16 @@
-"""A picture of a timetable: the path of a run through the square of both streams' clocks.
+"""Pictures of a timetable and of cameras.
 
-Images go from noise (left) to clean (right), cameras from noise (bottom) to clean (top): above the
-diagonal cameras are ahead, below it images are. Clocks rather than noise levels, which a model's
-shifts would press into one corner.
+A timetable is the path of a run through the square of both streams' clocks: images go from noise
+(left) to clean (right), cameras from noise (bottom) to clean (top): above the diagonal cameras are
+ahead, below it images are. Clocks rather than noise levels, which a model's shifts would press into
+one corner.
 """
 
+import html
+import json
+from typing import Any
+
+from videorfsplat.geometry.view_colors import VIEW_COLORS
 from videorfsplat.sampling.schedules import Timetable
 
 _SIDE = 200
@@ -78,3 +84,37 @@ def _axis_labels() -> str:
         f'<text class="axis pose" text-anchor="middle" '
         f'transform="translate(18 {y}) rotate(-90)">cameras: noise → clean</text>'
     )
+
+
+def frustum_plot(cameras: dict[str, Any], points: list[list[float]] | None = None) -> str:
+    """Cameras as frustums in 3D, in the colours of their frames, with points of what they see.
+
+    HTML with the data; `frustum_plot.js` draws it where it can be seen.
+
+    Args:
+        cameras: contents of a `transforms.json` as the package writes them.
+        points: rows of x, y, z in its world and of red, green, blue from 0 to 255; or none.
+    """
+    frustums = [
+        {
+            "pose": [[round(value, 4) for value in row] for row in frame["transform_matrix"][:3]],
+            "half": _half_angles({**cameras, **frame}),
+            "color": VIEW_COLORS[index % len(VIEW_COLORS)],
+        }
+        for index, frame in enumerate(cameras["frames"])
+    ]
+    data = json.dumps({"frustums": frustums, "points": points or []}, separators=(",", ":"))
+    count = len(frustums)
+    return (
+        f'<div class="frustum-plot" data-plot="{html.escape(data)}"><canvas role="img" '
+        f'aria-label="{count} cameras in 3D around what they see"></canvas>'
+        "<p>Drag to turn. Click a camera to look through it.</p></div>"
+    )
+
+
+def _half_angles(intrinsics: dict[str, Any]) -> list[float]:
+    """Tangents of half the picture's width and height."""
+    return [
+        round(intrinsics["w"] / 2 / intrinsics["fl_x"], 4),
+        round(intrinsics["h"] / 2 / intrinsics.get("fl_y", intrinsics["fl_x"]), 4),
+    ]
