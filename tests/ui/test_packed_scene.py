@@ -13,7 +13,14 @@ from videorfsplat.ui.splat_viewer import show_scene_messages
 def test_a_packed_scene_is_shown_as_the_whole_one(scene_folder, tmp_path):
     pack_scene(scene_folder, tmp_path / "packed")
     names = {path.name for path in (tmp_path / "packed").iterdir()}
-    assert names == {"scene.compressed.ply", "transforms.json", "scene.json", "frames", "depth"}
+    assert names == {
+        "scene.compressed.ply",
+        "transforms.json",
+        "scene.json",
+        "points.json",
+        "frames",
+        "depth",
+    }
     assert frames_of(tmp_path / "packed").count("depth/") == 3
     [load] = show_scene_messages(tmp_path / "packed")
     assert load["content"].endswith("packed/scene.compressed.ply")

@@ -26,7 +26,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.settings import GenerationSettings
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
-from videorfsplat.sampling.settings import Sampling
 from videorfsplat.ui import page_settings, scene_folder
 from videorfsplat.ui.example_scenes import ExampleScene
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, load_given_cameras
