@@ -73,8 +73,10 @@ class Site:
         self._free_steps = math.inf
         self._passing = threading.Condition()
         self.reset()
-        transformer = events.host.pipeline().transformer
-        self._forward, transformer.forward = transformer.forward, self._held_forward
+        few_step = events.host.run(events.host.few_step_pipeline)
+        for pipeline in (events.host.pipeline(), few_step):
+            transformer = pipeline.transformer
+            transformer.forward = self._held(transformer.forward)
         self._sample, events.sample = events.sample, self._counted_sample
         self._cancel, gradio.routes.cancel_tasks = gradio.routes.cancel_tasks, self._counted_cancel
 
@@ -104,12 +106,17 @@ class Site:
             assert time.monotonic() < deadline, "it never came to that"
             time.sleep(0.02)
 
-    def _held_forward(self, *args: Any, **kwargs: Any) -> Any:
-        self.steps += 1
-        step = self.steps
-        with self._passing:
-            self._passing.wait_for(lambda: step <= self._free_steps)
-        return self._forward(*args, **kwargs)
+    def _held(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """The transformer's forward, which the site counts and holds."""
+
+        def held_forward(*args: Any, **kwargs: Any) -> Any:
+            self.steps += 1
+            step = self.steps
+            with self._passing:
+                self._passing.wait_for(lambda: step <= self._free_steps)
+            return forward(*args, **kwargs)
+
+        return held_forward
 
     def _counted_sample(self, settings: GenerationSettings, *others: Any) -> Iterator[Any]:
         self.prompts.append(settings.prompt)

@@ -117,7 +117,7 @@ def measure(address: str, process: int, args: argparse.Namespace, cache: Path) -
     # So that the page has seen runs like these, besides the one in which it loads the model.
     begun = [args.steps[0], *sorted(set(args.steps))]
     for steps in begun:
-        warm.join(generate, "a red house", 0, steps, 0.2, 1, 1, 1, "")
+        warm.join(generate, "a red house", 0, steps, 0.2, 1, 1, 1, "", None, True)
         warm.result()
     attack = attacked(address, generate, config["dependencies"])
     begun += [ATTACKED_STEPS] * 4
@@ -194,7 +194,7 @@ def serve_round(
         values = (f"a red house {visit.number}", visit.number, steps[visit.number % len(steps)])
         visitor = Visitor(address, source)
         visit.asked = time.monotonic()
-        answer = visitor.join(generate, *values, 0.2, 1, 1, 1, "")
+        answer = visitor.join(generate, *values, 0.2, 1, 1, 1, "", None, True)
         if answer.status_code != 200:
             visit.refused = answer.status_code
             continue

@@ -104,22 +104,6 @@ def test_the_address_follows_the_scene_and_goes_back(visit):
     expect(visitor.page.locator("#visit button")).to_have_count(2)
 
 
-def test_chips_write_a_sentence_and_leave_a_typed_one_alone(visit):
-    visitor = visit()
-    visitor.page.get_by_label("Object", exact=True).select_option("castle")
-    visitor.page.get_by_label("Ground", exact=True).select_option("snow")
-    expect(visitor.sentence).to_have_value("a castle in the snow")
-    visitor.page.get_by_label("Colour", exact=True).select_option("blue")
-    expect(visitor.sentence).to_have_value("a blue castle in the snow")
-    visitor.write("my own words")
-    visitor.button("Surprise me").click()
-    expect(visitor.sentence).not_to_have_value("my own words")
-    visitor.button("Back to my sentence").click()
-    expect(visitor.sentence).to_have_value("my own words")
-    visitor.page.get_by_label("Time", exact=True).select_option("night")
-    expect(visitor.sentence).to_have_value("my own words, at night")
-
-
 def test_the_click_is_answered_before_the_server_is(visit, site):
     visitor = visit()
     site.hold()

@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from tiny import HEIGHT, NUM_VIEWS, WIDTH
 
 ENDPOINTS = {"/generate", "/generate_few_step", "/compare"}
-ENDPOINTS |= {"/download", "/film", "/timetable", "/unknown_words"}
+ENDPOINTS |= {"/download", "/film", "/timetable", "/read_prompt"}
 
 
 def client_of(site: Any, folder: Path) -> Client:
@@ -66,11 +66,10 @@ def test_compares(client):
     assert offsets == [0.0, 0.2]
 
 
-def test_tells_timetable_and_unknown_words(client):
+def test_tells_the_timetable(client):
     rows = client.predict(10, pose_offset=0.2, api_name="/timetable")
     assert len(rows) == 11
     assert rows[0] == {"step": 0, "t_image": 1.0, "t_pose": 1.0}
-    assert client.predict("a red dragon", api_name="/unknown_words") == ["dragon"]
 
 
 @pytest.mark.parametrize(

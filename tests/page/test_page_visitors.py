@@ -18,7 +18,7 @@ from videorfsplat.ui.downloads import DOWNLOADS
 from videorfsplat.ui.page_settings import Fields
 
 PROMPT = "a red house"
-GENERATE = [PROMPT, 0, 60, 0.2, 5, 1.5, 1.5, ""]
+GENERATE = [PROMPT, 0, 60, 0.2, 5, 1.5, 1.5, "", None, True]
 """Values of the endpoint: a run that is long."""
 
 
@@ -128,8 +128,8 @@ def test_what_needs_no_model_is_answered_while_the_line_of_the_runs_is_full(site
     ]
     assert codes == [200] * (RUNS.in_all - 1) + [503]
     other = Visitor(site.address, "127.0.0.7")
-    assert other.join(function_of(site, "unknown_words"), "a red dragon").status_code == 200
-    assert other.result()["output"]["data"] == [["dragon"]]
+    assert other.join(function_of(site, "timetable"), 1, 0).status_code == 200
+    assert len(other.result()["output"]["data"][0]) == 2
     full = other.join(generate, *GENERATE)
     assert (full.status_code, full.json()["detail"][:16]) == (503, "The line is full")
 
@@ -146,8 +146,8 @@ def test_cheap_lines_have_limits_too(site, line):
     visitor = Visitor(site.address, "127.0.0.8")
     # Nobody may work off the line while it is counted.
     active, line.active_jobs = line.active_jobs, []
-    words = function_of(site, "unknown_words")
-    codes = [visitor.join(words, "a").status_code for _ in range(OTHERS.per_visitor + 2)]
+    cheap = function_of(site, "timetable")
+    codes = [visitor.join(cheap, 1, 0).status_code for _ in range(OTHERS.per_visitor + 2)]
     line.active_jobs = active
     assert codes == [200] * OTHERS.per_visitor + [429, 429]
 
@@ -155,7 +155,7 @@ def test_cheap_lines_have_limits_too(site, line):
 def test_sessions_without_connection_are_forgotten(site, line, monkeypatch):
     holder = site.page.state_holder
     visitor = Visitor(site.address, "127.0.0.9")
-    visitor.join(function_of(site, "unknown_words"), "a")
+    visitor.join(function_of(site, "timetable"), 1, 0)
     assert visitor.result()["success"]
     assert visitor.session in holder
     monkeypatch.setattr(line, "_idle_session_seconds", 0.2)
@@ -199,8 +199,9 @@ def _first_estimate(visitor: Visitor, told: list[float]) -> None:
         ("generate", [PROMPT, 0, {}, *GENERATE[3:]], "num_inference_steps: Input should be"),
         ("generate", [PROMPT, 0, 60, 1e400, *GENERATE[4:]], "pose_offset must lie between"),
         ("generate", ["x" * 2001, *GENERATE[1:]], "at most 2000 characters"),
-        ("unknown_words", ["x " * 2001], "at most 2000 characters"),
-        ("unknown_words", [{}], "prompt: Input should be a valid string"),
+        ("read_prompt", ["x " * 2001], "at most 2000 characters"),
+        ("read_prompt", ["a house"], "no prompt reader"),
+        ("read_prompt", [{}], "prompt: Input should be a valid string"),
         ("timetable", ["x", 0.2], "num_inference_steps: Input should be a valid integer"),
         ("timetable", [True, "nan"], "pose_offset must lie between"),
         ("download", [7, "scene.ply", "opencv"], "name: Input should be a valid string"),

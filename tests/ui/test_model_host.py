@@ -27,7 +27,6 @@ def test_loads_once_and_tells_the_facts(model_folder, pipeline):
     facts = host.facts()
     assert (facts.name, facts.device, facts.num_views) == ("tiny", "cpu", 3)
     assert (facts.width, facts.height) == (48, 32)
-    assert host.knows_captions_only
     parts = (p for p in pipeline.components.values() if hasattr(p, "parameters"))
     assert facts.parameters == sum(p.numel() for part in parts for p in part.parameters())
 

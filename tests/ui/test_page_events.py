@@ -15,14 +15,18 @@ from coroutines import run_coroutine
 
 from videorfsplat.formats.transforms_json import save_transforms, transforms_dict
 from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.language.reading import Reading, Stated
 from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_scenes
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields
 from videorfsplat.ui.page_values import SKIP, Activity, Result
+from videorfsplat.ui.sentence import chosen_json
 from videorfsplat.ui.share_link import scene_page
 from videorfsplat.ui.viewer_protocol import check_message
 
-FIELDS = Fields("a red house", 7, False, "full", False, 2, 0.2, 3, 1.5, 2, "generated", None)
+FIELDS = Fields(
+    "a red house", 7, False, "full", False, 2, 0.2, 3, 1.5, 2, "generated", None, chosen_json()
+)
 
 
 def result_of(values: tuple[Any, ...]) -> tuple[Activity, Result]:
@@ -267,12 +271,26 @@ def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):
         find_example_scenes(tmp_path)
 
 
-def test_words_are_marked_before_the_model_is_there(events):
-    assert "<mark>dragon</mark>" in events.note_words("a dragon")
-    assert not events.host.is_ready
-    cards = descriptions(events)
-    assert "loading the model" in cards[0]
-    assert "tiny" in cards[-1]
+def test_a_sentence_is_read_once_the_model_is_there(events, monkeypatch):
+    assert events.read_sentence("a dragon") == ""
+    descriptions(events)
+    # The toy model has no reader.
+    assert events.read_sentence("a dragon") == ""
+    reading = Reading("a dragon", {"kind": Stated("horse", 0.9)}, "near", "dragon")
+    monkeypatch.setattr(events.host.pipeline(), "read_prompt", lambda _: reading)
+    assert "No dragon in this model; nearest: horse." in events.read_sentence("a dragon")
+    for nothing in ("", "  ", None, 7, "x" * 5000):
+        assert events.read_sentence(nothing) == ""
+
+
+def test_a_choice_keeps_the_seed_of_the_scene_shown_and_makes_one_scene(events):
+    chips = '{"choices": {"main_color": "blue"}, "seed": 5}'
+    fields = FIELDS._replace(chips=chips, new_seed=True, several=True, quality="full")
+    [settings] = events.begin(*fields, None, None)[0]
+    assert (settings["seed"], settings["choices"]) == (5, {"main_color": "blue"})
+    for wrong in ("no JSON", '{"choices": {"main_color": "loud"}, "seed": 5}'):
+        with pytest.raises(gr.Error, match=r"choices|chips"):
+            events.begin(*fields._replace(chips=wrong), None, None)
 
 
 def test_several_seeds_of_one_sentence_are_a_choice_that_can_be_opened(events):

@@ -14,7 +14,7 @@ from videorfsplat.ui.page_settings import (
     with_variant,
 )
 
-FIELDS = Fields("a red house", 7, False, "full", False, 12, 0.2, 3, 1.5, 2, "generated", None)
+FIELDS = Fields("a red house", 7, False, "full", False, 12, 0.2, 3, 1.5, 2, "generated", None, None)
 
 
 def test_fields_become_settings_of_exact_types():

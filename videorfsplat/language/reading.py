@@ -1,5 +1,6 @@
 """What a prompt states: read from the token states of the text encoder."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +13,14 @@ from videorfsplat.models.prompt_reader import RELATIONS, PromptReader, PromptRea
 
 # Less than this share of the letters in Latin script: the encoder has no pieces for the rest.
 _LATIN_SHARE = 0.5
+
+# Captions of the worlds rule nothing out, so neither the reader nor the model learned to. Sizes and
+# skies are said so, too: "no taller than", "without a cloud".
+_NEGATION = re.compile(
+    r"\b(no|not|without|never|don't|doesn't|isn't|aren't)\b"
+    r"(?! (a |a single |any )?(cloud|tall|big|small|large|turn|more|too))",
+    re.IGNORECASE,
+)
 
 # A colour of secondary objects or a token of a name counts from even odds on.
 _EVEN = 0.5
@@ -49,11 +58,19 @@ class Reading:
         kind = self.stated.get("kind")
         if self.relation == "foreign":
             return ("This model reads English only: what it understood is shown below.",)
+        negation = _NEGATION.search(self.prompt)
+        notes = []
         if kind is None:
-            return ("The sentence names no object that this model can draw: the seed chooses one.",)
-        if self.relation == "near" and self.name:
-            return (f"No {self.name} in this model; nearest: {kind.value}.",)
-        return ()
+            notes.append(
+                "The sentence names no object that this model can draw: the seed chooses one."
+            )
+        elif self.relation == "near" and self.name:
+            notes.append(f"No {self.name} in this model; nearest: {kind.value}.")
+        if negation:
+            notes.append(
+                f"“{negation[1].lower()}” is not understood: what it rules out may appear."
+            )
+        return tuple(notes)
 
 
 @torch.no_grad()

@@ -62,6 +62,21 @@ class ComparisonProgress(TypedDict):
     scenes: list[SceneFiles]
 
 
+class PromptReading(TypedDict):
+    """What a sentence states."""
+
+    stated: dict
+    """Attributes of a scene and their values."""
+    certainty: dict
+    """The same attributes, from 0 to 1."""
+    relation: str
+    """named, near (no world has the thing: the nearest is drawn), none or foreign."""
+    name: str
+    """The sentence's own words for the main object."""
+    notes: list[str]
+    """What cannot be drawn as said."""
+
+
 class Endpoints:
     """What programs can ask of the page; docstrings and types are the schema that they see.
 
@@ -82,6 +97,8 @@ class Endpoints:
         pose_guidance_scale: float = GenerationSettings.pose_guidance_scale,
         camera_guidance_scale: float = GenerationSettings.camera_guidance_scale,
         trajectory: str = "",
+        choices: dict | None = None,
+        complete: bool = True,
     ) -> Iterator[Progress]:
         """Make a 3D Gaussian scene, its views and their cameras from a sentence.
 
@@ -94,6 +111,9 @@ class Endpoints:
             pose_guidance_scale: sentence to cameras, 1 to 5; 1 is off
             camera_guidance_scale: cameras to images, 1 to 5; 1 is off
             trajectory: preset camera path such as orbit_left; empty generates the cameras
+            choices: attributes and the values that they shall have over the sentence's, such as
+                {"main_color": "blue"}; null leaves one to the seed
+            complete: let the seed fill in what the sentence leaves open
         """
         values = {
             "prompt": prompt,
@@ -104,11 +124,18 @@ class Endpoints:
             "pose_guidance_scale": pose_guidance_scale,
             "camera_guidance_scale": camera_guidance_scale,
             "trajectory": trajectory,
+            "choices": choices or {},
+            "complete": complete,
         }
         yield from self._generate(values)
 
     def generate_few_step(
-        self, prompt: str, seed: int = 0, trajectory: str = ""
+        self,
+        prompt: str,
+        seed: int = 0,
+        trajectory: str = "",
+        choices: dict | None = None,
+        complete: bool = True,
     ) -> Iterator[Progress]:
         """Make a 3D Gaussian scene by the model's few-step variant: several times as fast.
 
@@ -116,8 +143,17 @@ class Endpoints:
             prompt: what the scene shows, such as "a red house in the snow"
             seed: of the noise; the same seed gives the same scene
             trajectory: preset camera path such as orbit_left; empty generates the cameras
+            choices: attributes and the values that they shall have over the sentence's, such as
+                {"main_color": "blue"}; null leaves one to the seed
+            complete: let the seed fill in what the sentence leaves open
         """
-        values = {"prompt": prompt, "seed": seed, "trajectory": trajectory}
+        values = {
+            "prompt": prompt,
+            "seed": seed,
+            "trajectory": trajectory,
+            "choices": choices or {},
+            "complete": complete,
+        }
         yield from self._generate(few_step_settings(self._events.host.model) | values)
 
     def compare(
@@ -203,16 +239,25 @@ class Endpoints:
             )
             return table.as_rows()
 
-    def unknown_words(self, prompt: str) -> list[str]:
-        """The words of a sentence that the small model never saw in training.
+    def read_prompt(self, prompt: str) -> PromptReading:
+        """What the model reads in a sentence, before anything is made of it.
 
         Args:
-            prompt: the sentence
+            prompt: the sentence, in English
         """
-        from videorfsplat.ui import sentence
-
+        host = self._events.host
         with errors_in_words("Not read"):
-            return sentence.unknown_words(prompt)
+            page_settings.check_prompt(prompt)
+            reading = host.run(host.pipeline().read_prompt, prompt)
+            if reading is None:
+                raise ValueError("This model has no prompt reader: it takes a sentence as it is.")
+        return PromptReading(
+            stated=reading.values,
+            certainty={name: stated.certainty for name, stated in reading.stated.items()},
+            relation=reading.relation,
+            name=reading.name,
+            notes=list(reading.notes),
+        )
 
     def _generate(self, values: dict[str, Any]) -> Iterator[Progress]:
         with errors_in_words("Not generated"):
@@ -246,7 +291,7 @@ def add_endpoints(events: PageEvents, sampler: dict[str, Any]) -> None:
         endpoints.download,
         endpoints.film,
         endpoints.timetable,
-        endpoints.unknown_words,
+        endpoints.read_prompt,
     ):
         gr.api(_told_to_programs(method), api_name=method.__name__)
 

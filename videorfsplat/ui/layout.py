@@ -1,5 +1,6 @@
 """The components of the page, by column and tab; `page.py` wires them."""
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from videorfsplat.ui.page_settings import (
     RANGES,
     SEEDS_AT_ONCE,
     Fields,
+    Variant,
 )
 from videorfsplat.ui.run_status import message_card
 from videorfsplat.ui.sentence import CAN_DRAW, SentenceChips
@@ -31,7 +33,7 @@ OWN_CAMERAS = ""
 PLAIN: dict[str, Any] = {"apply_default_css": False}
 
 
-def ask_column(has_few_step: bool) -> SimpleNamespace:
+def ask_column(has_few_step: bool, attributes: Mapping[str, Sequence[str]]) -> SimpleNamespace:
     """Sentence, buttons, status and, closed at first, the settings of those who know the method.
 
     `form` has the inputs in the order of `Fields`, `schedule` those that decide the timetable.
@@ -49,7 +51,7 @@ def ask_column(has_few_step: bool) -> SimpleNamespace:
         )
         c.words = gr.HTML(elem_id="words", **PLAIN)
         gr.HTML(f'<p class="can-draw">{CAN_DRAW}</p>', **PLAIN)
-        c.chips = SentenceChips()
+        c.chips = SentenceChips(attributes)
         with gr.Row(elem_id="quality-row"):
             c.quality = gr.Radio(
                 [("Fast", "fast"), ("Full", "full")],
@@ -87,6 +89,7 @@ def ask_column(has_few_step: bool) -> SimpleNamespace:
     with gr.Accordion("Advanced", open=False, elem_id="settings"):
         _settings(c)
     c.form = [getattr(c, name) for name in Fields._fields]
+    c.sampling = [c.num_inference_steps, *(getattr(c, name) for name in Variant._fields)]
     c.schedule = [c.quality, c.num_inference_steps, c.pose_offset, c.cameras]
     return c
 
@@ -172,7 +175,7 @@ def _settings(c: SimpleNamespace) -> None:
         c.seed = gr.Number(0, label="Seed", precision=0, min_width=0)
         c.new_seed = gr.Checkbox(True, label="Randomise", min_width=0)
     gr.HTML(
-        '<p class="can-draw">Steps, δ and guidance are those of <b>Full</b>; Fast has its own.</p>',
+        '<p class="can-draw">Fast has its own steps, δ and guidance: moving one chooses <b>Full</b>.</p>',
         **PLAIN,
     )
     c.num_inference_steps = gr.Slider(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from videorfsplat.generation.checkpoint import find_model, has_few_step
 from videorfsplat.rendering.kernel_compilation import start_compiling
 from videorfsplat.sampling.schedules import Timetable, given_cameras_timetable, timetable
-from videorfsplat.ui.sentence import knows_captions_only
+from videorfsplat.ui.sentence import reader_attributes
 
 if TYPE_CHECKING:
+    from videorfsplat.language.reading import Reading
     from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 
 _END: Any = object()
@@ -90,9 +91,14 @@ class ModelHost:
         return has_few_step(self.model)
 
     @cached_property
-    def knows_captions_only(self) -> bool:
-        """Whether the model's words are those of the training captions; known before loading."""
-        return isinstance(self._source, Path) and knows_captions_only(self._source)
+    def attributes(self) -> dict[str, list[str]]:
+        """Attributes of a scene that the model's prompt reader knows, and their values; known
+        before it is loaded, and empty if it has no reader or is on the hub."""
+        return reader_attributes(self._source) if isinstance(self._source, Path) else {}
+
+    def read(self, prompt: str) -> "Reading | None":
+        """What a prompt states; `None` if the model has no reader, or is not loaded yet."""
+        return self.run(self.pipeline().read_prompt, prompt) if self.is_ready else None
 
     def few_step_pipeline(self) -> "VideoRFSplatPipeline":
         """The model's few-step variant, made when it is first asked for; in the thread of `run`.

@@ -58,7 +58,7 @@ def build_page(events: PageEvents) -> gr.Blocks:
         gr.HTML(page_header(), apply_default_css=False)
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="ask", scale=0, min_width=0):
-                ask = ask_column(events.host.has_few_step)
+                ask = ask_column(events.host.has_few_step, events.host.attributes)
             with gr.Column(elem_id="stage", min_width=0), gr.Tabs(selected="scene") as tabs:
                 with gr.Tab("Scene", id="scene"):
                     scene = scene_tab(examples)
@@ -93,7 +93,8 @@ def _wire_opening(
     for strip in (scene.visit, ask.picks):
         strip.pick(events.open_kept, None, [tabs, *shown], **AT_ONCE)
     # Loading the model takes the processor from the page, so the page comes first.
-    opened.then(events.describe_model, None, ask.model, **QUEUED)
+    described = opened.then(events.describe_model, None, ask.model, **QUEUED)
+    described.then(events.read_sentence, ask.prompt, ask.words, **AT_ONCE)
     opened.then(events.draw_timetable, ask.schedule, ask.timetable, **AT_ONCE)
 
 
@@ -101,8 +102,11 @@ def _wire_fields(
     events: PageEvents, ask: SimpleNamespace, pair: SimpleNamespace, tab: gr.Tab
 ) -> None:
     ask.prompt.change(
-        events.note_words, ask.prompt, ask.words, trigger_mode="always_last", **AT_ONCE
+        events.read_sentence, ask.prompt, ask.words, trigger_mode="always_last", **AT_ONCE
     )
+    # Fast has its own: whoever moves one of these wants to see what it does.
+    for slider in ask.sampling:
+        slider.input(None, None, ask.quality, js="() => 'full'", **HIDDEN)
     for field in ask.schedule:
         field.change(events.draw_timetable, ask.schedule, ask.timetable, **TYPED)
     given = [ask.cameras, ask.camera_file]

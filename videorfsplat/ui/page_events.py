@@ -43,6 +43,7 @@ from videorfsplat.ui.run_status import (
     progress_card,
 )
 from videorfsplat.ui.scene_folder import frame_strip
+from videorfsplat.ui.sentence import words_note
 from videorfsplat.ui.share_link import (
     SCENE_KEY,
     kept_until,
@@ -56,7 +57,7 @@ from videorfsplat.ui.share_link import (
 from videorfsplat.ui.splat_viewer import show_cameras_messages, show_scene_messages
 from videorfsplat.ui.viewer_protocol import check_message
 from videorfsplat.ui.words_for_errors import errors_in_words
-from videorfsplat.ui.zero_gpu import gpu_seconds, wait_in_words, with_gpu
+from videorfsplat.ui.zero_gpu import gpu_seconds, on_zero_gpu, wait_in_words, with_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -175,13 +176,15 @@ class PageEvents:
             return SKIP
         return timetable_svg(self._timetable(int(steps), pose_offset, cameras != GENERATED))
 
-    def note_words(self, prompt: str) -> str:
-        """What a visitor should know of the words written, before the model is loaded as well."""
-        if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT_CHARACTERS:
+    def read_sentence(self, prompt: str) -> str:
+        """What the model reads in a sentence and what it cannot draw, as HTML; nothing before it is
+        loaded."""
+        is_text = isinstance(prompt, str) and prompt.strip()
+        # Where a GPU is lent for each call, reading costs more than it says.
+        if not is_text or len(prompt) > MAX_PROMPT_CHARACTERS or on_zero_gpu():
             return ""
-        from videorfsplat.ui import sentence
-
-        return sentence.word_note(prompt) if self.host.knows_captions_only else ""
+        reading = self.host.read(prompt)
+        return "" if reading is None else words_note(reading)
 
     def draw_given_cameras(self, cameras: str, file: str | None) -> tuple[str, str]:
         """The frustums of the preset or file, and what is wrong with it."""

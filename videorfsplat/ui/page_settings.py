@@ -9,6 +9,7 @@ from videorfsplat.generation.checkpoint import few_step_folder, few_step_samplin
 from videorfsplat.generation.settings import MAX_SEED, GenerationSettings
 from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
 from videorfsplat.ui.given_cameras import FILE_TRAJECTORY, PRESETS
+from videorfsplat.ui.sentence import chosen, chosen_json
 
 Quality = Literal["fast", "full"]
 
@@ -56,6 +57,7 @@ class Fields(NamedTuple):
     camera_guidance_scale: float
     cameras: str
     camera_file: str | None
+    chips: str | None
 
 
 class Variant(NamedTuple):
@@ -81,14 +83,21 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
     else:
         values["num_inference_steps"] = fields.num_inference_steps
         values |= {name: getattr(fields, name) for name in Variant._fields}
-    values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1) if fields.new_seed else fields.seed
+    values["choices"], kept_seed = chosen(fields.chips)
+    values["seed"] = fields.seed
+    if kept_seed is not None:
+        values["seed"] = kept_seed
+    elif fields.new_seed:
+        values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1)
     values["trajectory"] = chosen_trajectory(fields.cameras, fields.camera_file)
     return _checked(values, model)
 
 
 def seeds_of(fields: Fields, seed: int) -> list[int]:
     """The seeds of the scenes that the form asks for, from the first one's."""
-    count = SEEDS_AT_ONCE if fields.several and fields.quality == "fast" else 1
+    _, kept_seed = chosen(fields.chips)
+    is_choice = fields.several and fields.quality == "fast" and kept_seed is None
+    count = SEEDS_AT_ONCE if is_choice else 1
     return [(seed + index) % (MAX_SEED + 1) for index in range(count)]
 
 
@@ -159,6 +168,7 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
         if trajectory is None
         else (trajectory if trajectory in PRESETS else FILE_TRAJECTORY),
         camera_file=None,
+        chips=chosen_json(settings.choices),
     )
     return values._asdict()
 

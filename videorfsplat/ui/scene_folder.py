@@ -92,7 +92,8 @@ def frames_of(folder: Path) -> str:
         f'<div class="caption" data-about="{html.escape(json.dumps(about))}">'
         f"<p>{html.escape(about['prompt'])}</p>"
         '<button type="button" data-use>Use this sentence</button>'
-        '<button type="button" data-depth aria-pressed="false">Depth</button></div>'
+        '<button type="button" data-depth aria-pressed="false">Depth</button>'
+        f"{_drawn_as(folder)}</div>"
     )
     return caption + frame_strip(frames, depths)
 
@@ -229,14 +230,26 @@ def file_stem(settings: dict[str, Any]) -> str:
     return "-".join([*words[:_NAME_WORDS], f"seed{settings['seed']}"])
 
 
+def _drawn_as(folder: Path) -> str:
+    """The caption that the model was given for a prompt, and what it says otherwise."""
+    completion = read_scene_record(folder)["record"].get("completion")
+    if not completion:
+        return ""
+    notes = " ".join(html.escape(note) for note in completion["notes"])
+    caption = html.escape(completion["caption"])
+    return f'<div class="drawn-as">Drawn as: {caption} {notes}</div>'
+
+
 def _about(folder: Path) -> dict[str, Any]:
     """What the page's scripts need to know of a scene."""
-    settings = read_scene_record(folder)["record"]["settings"]
+    record = read_scene_record(folder)["record"]
+    settings = record["settings"]
     return {
         "scene": folder.name,
         "prompt": settings["prompt"],
         "seed": settings["seed"],
         "picture": file_url(middle_frame(folder)),
+        "filled": (record.get("completion") or {}).get("filled", {}),
     }
 
 

@@ -1,139 +1,169 @@
-"""What a visitor can write: words that the small model knows, and chips that build a sentence."""
+"""The sentence and its chips: what the model read in it, filled in, and what a visitor chose."""
 
 import html
 import json
-import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from videorfsplat.data.worlds.captions import (
-    ATTRIBUTE_VALUES,
-    GROUND_WORDS,
-    MOTION_WORDS,
-    TIME_WORDS,
-    VOCABULARY,
-)
-from videorfsplat.data.worlds.objects import KINDS, PALETTE
-from videorfsplat.language.limits import MAX_PROMPT_CHARACTERS
+from videorfsplat.language.choices import LISTS
 from videorfsplat.ui.page_files import read_asset
 
-# A tokenizer made for the training captions is this small; T5's own has 32,000 entries.
-_CAPTION_TOKENIZER_SIZE = 10_000
-
-# A word of any script, so that what is not English is marked as well.
-_WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-_NEGATIONS = frozenset({"no", "not", "without", "never", "don't", "doesn't", "isn't", "aren't"})
-
-# More of them are not read, and would push the buttons away.
-_MOST_NAMED = 6
-
-CHIPS: tuple[tuple[str, str], ...] = (
-    ("kind", "Object"),
-    ("main_color", "Colour"),
-    ("ground", "Ground"),
-    ("time", "Time"),
-    ("motion", "Camera"),
-)
-"""Attributes that can be chosen, and what their chips say."""
-
-_PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
-    "ground": GROUND_WORDS,
-    "time": TIME_WORDS,
-    "motion": MOTION_WORDS,
+LABELS: dict[str, str] = {
+    "kind": "Object",
+    "main_color": "Colour",
+    "ground": "Ground",
+    "time": "Time",
+    "motion": "Camera",
+    "size": "Size",
+    "accent_color": "Second colour",
+    "secondary": "Beside it",
+    "secondary_color": "Its colour",
+    "ground_color": "Flowers",
+    "weather": "Sky",
+    "background": "Distance",
 }
+"""Attributes of a scene that have a chip, and what their chips say."""
+
+ALWAYS_SHOWN = ("kind", "main_color", "ground", "time", "motion")
+"""The others are shown once they have a value, or are asked for."""
+
+PHRASES: dict[str, dict[str, str]] = {
+    "ground": {
+        "meadow": "on a meadow",
+        "snow": "in the snow",
+        "sand": "on sand",
+        "lake": "by a lake",
+        "pavement": "on a paved square",
+        "autumn leaves": "on autumn leaves",
+        "flower field": "in a field of flowers",
+        "dirt": "on bare dirt",
+    },
+    "time": {
+        "day": "by day",
+        "sunset": "at sunset",
+        "night": "at night",
+        "dawn": "at dawn",
+    },
+    "motion": {
+        "orbit_left": "the camera orbits to the left",
+        "orbit_right": "the camera orbits to the right",
+        "dolly_in": "the camera moves closer",
+        "dolly_out": "the camera moves away",
+        "truck_left": "the camera slides to the left",
+        "truck_right": "the camera slides to the right",
+        "crane_up": "the camera rises",
+        "crane_down": "the camera sinks",
+        "pan_left": "the camera pans to the left",
+        "pan_right": "the camera pans to the right",
+    },
+}
+"""What chips write into an empty sentence. Values that are not here stand for themselves."""
 
 CAN_DRAW = (
-    f"A small demo model: {len(KINDS)} toy objects outdoors in {len(PALETTE)} colours. "
-    "No people, rooms or photographs."
+    "A small demo model: toy objects outdoors, in a few colours. No people, rooms or photographs."
 )
 
 
 class SentenceChips(gr.HTML):
-    """A row of chips that write into the sentence; works without the server."""
+    """A row of chips under the sentence; its value is what a visitor chose, as JSON.
 
-    def __init__(self, **options: Any) -> None:
+    `{"choices": {attribute: value or null}, "seed": that of the shown scene, or null}`. Into an
+    empty sentence the chips write; over a typed one they are choices.
+
+    Args:
+        attributes: names and values of those that the model's reader knows; none hides the row.
+        **options: of `gr.HTML`.
+    """
+
+    def __init__(self, attributes: Mapping[str, Sequence[str]], **options: Any) -> None:
         super().__init__(
-            html_template=_chips_html(),
+            value=chosen_json(),
+            html_template=_chips_html(attributes),
             js_on_load=read_asset("sentence_chips.js"),
             apply_default_css=False,
             elem_id="chips",
+            visible=bool(attributes),
             **options,
         )
 
 
-def knows_captions_only(folder: Path) -> bool:
-    """Whether a saved model's words are those of the training captions; without loading it."""
-    path = folder / "tokenizer" / "tokenizer.json"
-    if not path.is_file():
-        return False
-    vocabulary = json.loads(path.read_bytes())["model"]["vocab"]
-    return len(vocabulary) < _CAPTION_TOKENIZER_SIZE
+def chosen_json(choices: Mapping[str, Any] | None = None) -> str:
+    """The value of the chips for these choices."""
+    return json.dumps({"choices": dict(choices or {}), "seed": None})
 
 
-def unknown_words(prompt: str) -> list[str]:
-    """The words that no training caption has, in the order of the prompt, each once.
+def chosen(value: Any) -> tuple[dict[str, Any], int | None]:
+    """Choices and the kept seed in a value of the chips.
 
     Raises:
-        ValueError: if the prompt is longer than one may be.
+        ValueError: if a program sent something else.
     """
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise ValueError(f"Write at most {MAX_PROMPT_CHARACTERS} characters.")
-    words = dict.fromkeys(match.group().lower() for match in _WORD.finditer(prompt))
-    return [word for word in words if word not in VOCABULARY]
+    if value is None:
+        return {}, None
+    try:
+        parts = json.loads(value)
+        choices, seed = dict(parts["choices"]), parts["seed"]
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise ValueError(f"The chips must hold JSON with choices and seed: {error}") from error
+    return choices, seed
 
 
-def word_note(prompt: str) -> str:
-    """What a visitor should know of the words written, as HTML; nothing if all are known."""
-    words = [match.group().lower() for match in _WORD.finditer(prompt)]
-    if not prompt.strip():
-        return ""
-    unknown = unknown_words(prompt)
-    if len(unknown) == len(set(words)):
-        return _note("I know none of these words (English only). The result will be random.")
-    negations = [word for word in dict.fromkeys(words) if word in _NEGATIONS]
-    unknown = [word for word in unknown if word not in _NEGATIONS]
-    notes = []
-    if unknown:
-        named = ", ".join(f"<mark>{html.escape(word)}</mark>" for word in unknown[:_MOST_NAMED])
-        more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
-        it = "it" if len(unknown) == 1 else "them"
-        notes.append(f"New to this model: {named}{more}. It will guess or ignore {it}.")
-    if negations:
-        notes.append(
-            f"I do not understand “{html.escape(negations[0])}”: what it rules out may well appear."
-        )
-    return _note(" ".join(notes)) if notes else ""
+def reader_attributes(folder: Path) -> dict[str, list[str]]:
+    """What the prompt reader of a saved model knows, without loading it; empty if it has none."""
+    path = folder / "prompt_reader" / "config.json"
+    if not path.is_file():
+        return {}
+    config = json.loads(path.read_bytes())
+    lists = {name: config[key] for name, key in zip(LISTS, _LIST_KEYS, strict=True)}
+    return {**config["attributes"], **lists}
 
 
-def reading_note(notes: tuple[str, ...]) -> str:
-    """What a model's own reader says of a sentence, as HTML."""
-    return _note(" ".join(html.escape(note) for note in notes)) if notes else ""
+def words_note(reading: Any) -> str:
+    """What a visitor should know of the words written, as HTML that the chips read, too.
+
+    Args:
+        reading: a `videorfsplat.language.reading.Reading`.
+    """
+    stated = html.escape(json.dumps({"prompt": reading.prompt, "stated": reading.values}))
+    notes = " ".join(html.escape(note) for note in reading.notes)
+    role = ' role="status"' if notes else ""
+    return f'<p class="reading"{role} data-reading="{stated}">{notes}</p>'
 
 
-def _note(text: str) -> str:
-    return f'<p class="unknown-words" role="status">{text}</p>'
+# Names of the lists in a reader's configuration.
+_LIST_KEYS = ("secondary", "secondary_colors")
 
 
-def _chips_html() -> str:
-    chips = "".join(_chip(attribute, label) for attribute, label in CHIPS)
+def _chips_html(attributes: Mapping[str, Sequence[str]]) -> str:
+    chips = "".join(
+        _chip(attribute, label, attributes[attribute])
+        for attribute, label in LABELS.items()
+        if attribute in attributes
+    )
     return (
-        f'<div class="chips">{chips}<button type="button" class="chip" data-surprise>'
-        "Surprise me</button>"
+        f'<div class="chips">{chips}'
+        '<button type="button" class="chip" data-more aria-expanded="false">More…</button>'
+        '<button type="button" class="chip" data-surprise>Surprise me</button>'
         '<button type="button" class="chip" data-back hidden>Back to my sentence</button></div>'
+        '<p class="kept-seed" hidden><span></span> '
+        '<button type="button" data-new-seed>Draw a new one</button></p>'
     )
 
 
-def _chip(attribute: str, label: str) -> str:
-    phrases = _PHRASES.get(attribute, {})
+def _chip(attribute: str, label: str, values: Sequence[str]) -> str:
+    phrases = PHRASES.get(attribute, {})
+    is_list = attribute in LISTS
     options = "".join(
-        f'<option value="{html.escape(value)}" '
-        f'data-phrase="{html.escape(phrases.get(value, (value,))[0])}">'
+        f'<option value="{html.escape(json.dumps([value]) if is_list else value)}" '
+        f'data-phrase="{html.escape(phrases.get(value, value))}">'
         f"{html.escape(value.replace('_', ' '))}</option>"
-        for value in ATTRIBUTE_VALUES[attribute]
+        for value in values
     )
+    hidden = "" if attribute in ALWAYS_SHOWN else " hidden"
     return (
-        f'<label class="chip"><span>{label}</span><select data-attribute="{attribute}" '
+        f'<label class="chip"{hidden}><span>{label}</span><select data-attribute="{attribute}" '
         f'aria-label="{label}"><option value="">any</option>{options}</select></label>'
     )
