@@ -73,8 +73,8 @@ class Site:
         self._free_steps = math.inf
         self._passing = threading.Condition()
         self.reset()
-        few_step = events.host.run(events.host.few_step_pipeline)
-        for pipeline in (events.host.pipeline(), few_step):
+        default = events.host.pipeline()
+        for pipeline in (default, events.host.run(events.host.few_step_pipeline)):
             transformer = pipeline.transformer
             transformer.forward = self._held(transformer.forward)
         self._sample, events.sample = events.sample, self._counted_sample

@@ -175,7 +175,8 @@ def _settings(c: SimpleNamespace) -> None:
         c.seed = gr.Number(0, label="Seed", precision=0, min_width=0)
         c.new_seed = gr.Checkbox(True, label="Randomise", min_width=0)
     gr.HTML(
-        '<p class="can-draw">Fast has its own steps, δ and guidance: moving one chooses <b>Full</b>.</p>',
+        '<p class="can-draw">Steps, δ and guidance are those of <b>Full</b>: moving one chooses it.'
+        "</p>",
         **PLAIN,
     )
     c.num_inference_steps = gr.Slider(
