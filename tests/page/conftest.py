@@ -86,8 +86,8 @@ class Site:
         self.let_go()
 
     def hold(self, after: int = 0) -> None:
-        """Let so many steps pass; those after them begin, but do not end before `let_go`."""
-        self._free_steps = after
+        """Let so many more steps pass; those after them begin, but do not end before `let_go`."""
+        self._free_steps = self.steps + after
 
     @property
     def is_held(self) -> bool:

@@ -151,7 +151,7 @@ def test_the_stage_shows_the_predicted_views(visit, site):
 
 def test_first_things_need_no_scrolling(visit):
     visitor = visit(viewport={"width": 1280, "height": 800})
-    for wanted in ("#sentence", "#chips", "#generate", "#status", ".splat-viewer", "#keep"):
+    for wanted in ("#sentence", "#quality", "#generate", "#status", ".splat-viewer", "#keep"):
         box = visitor.page.locator(wanted).first.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 800, wanted

@@ -185,6 +185,15 @@ def test_nesting_is_bounded_and_brackets_in_a_sentence_are_none(tmp_path):
     assert ask(app, method="POST", content=text).status_code == 200
 
 
+def test_files_are_named_by_the_links_that_save_them(tmp_path):
+    def named(_: Any) -> PlainTextResponse:
+        headers = {"content-disposition": 'attachment; filename="scene.ply"'}
+        return PlainTextResponse("ply", headers=headers)
+
+    app = GuardedApp(Starlette(routes=[Route("/file", named)]), WebPolicy(limits=LIMITS))
+    assert ask(app, "/file").headers["content-disposition"] == "attachment"
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path):
     async def slow() -> Any:
         yield b"x"

@@ -72,9 +72,9 @@ def share_buttons() -> str:
 def share_panel(address: str, note: str) -> str:
     """The button, a link to copy, and how long it holds, as HTML."""
     return (
-        f'{share_buttons()}<div class="share-panel"><label class="share-row"><span>Link</span>'
-        f'<input type="text" readonly value="{html.escape(address)}"/>'
-        '<button type="button" data-copy>Copy</button></label>'
+        f'{share_buttons()}<div class="share-panel"><div class="share-row"><label><span>Link</span>'
+        f'<input type="text" readonly value="{html.escape(address)}"/></label>'
+        '<button type="button" data-copy>Copy</button></div>'
         f"<p>{html.escape(note)}</p></div>"
     )
 

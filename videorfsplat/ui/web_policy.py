@@ -37,6 +37,8 @@ STREAM_PATHS = ("/gradio_api/heartbeat/", "/gradio_api/queue/data", "/gradio_api
 MCP_PATH = "/gradio_api/mcp"
 CALL_PATH = "/gradio_api/call/"
 
+_DISPOSITION = b"content-disposition"
+
 # A page may hold an upload for so long beyond what a slow line needs for it.
 _UPLOAD_BYTES_PER_SECOND = 100_000
 
@@ -307,7 +309,9 @@ class GuardedApp:
                 added = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
                 names = {name for name, _ in added}
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in names]
-                message["headers"] = [*kept, *added]
+                # Links of the page name the files that they save; this would be the name instead.
+                unnamed = [(k, _without_name(v) if k == _DISPOSITION else v) for k, v in kept]
+                message["headers"] = [*unnamed, *added]
             await send(message)
 
         return send_with_headers
@@ -477,6 +481,11 @@ def _listener(scope: Scope) -> tuple[str, bool]:
     if path.startswith("/gradio_api/heartbeat/"):
         return name, False
     return (name, True) if path.startswith(CALL_PATH) else ("", False)
+
+
+def _without_name(disposition: bytes) -> bytes:
+    """A Content-Disposition without the name that it gives to the file."""
+    return disposition.split(b";")[0]
 
 
 def _headers(scope: Scope) -> dict[str, str]:
