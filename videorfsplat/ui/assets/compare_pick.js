@@ -1,5 +1,6 @@
 // Two lists of this visit's scenes; both chosen, the server is asked for them.
 const KEY = 'videorfsplat-visit';
+const chosen = {}; // by hand; before that the newest two
 
 function scenes() {
     try {
@@ -24,9 +25,6 @@ function select(side, chosen) {
 }
 
 function render() {
-    const before = Object.fromEntries(
-        [...element.querySelectorAll('select')].map((s) => [s.dataset.side, s.value]),
-    );
     const list = scenes();
     const button = Object.assign(document.createElement('button'), {
         type: 'button',
@@ -34,12 +32,15 @@ function render() {
         disabled: list.length < 2,
     });
     element.replaceChildren(
-        select('A', before.A ?? list[0]?.scene),
-        select('B', before.B ?? list[1]?.scene),
+        select('A', chosen.A ?? list[0]?.scene),
+        select('B', chosen.B ?? list[1]?.scene),
         button,
     );
 }
 
+element.addEventListener('change', ({ target }) => {
+    chosen[target.dataset.side] = target.value;
+});
 element.addEventListener('click', (event) => {
     if (!event.target.closest('button')) return;
     const [a, b] = ['A', 'B'].map((side) => element.querySelector(`[data-side=${side}]`).value);

@@ -53,7 +53,7 @@ document.addEventListener('scene-made', ({ detail }) => {
 });
 
 document.addEventListener('scene-shown', ({ detail }) => {
-    if (!list.some(({ scene }) => scene === detail.scene)) list = [...list, detail];
+    if (!list.some(({ scene }) => scene === detail.scene)) list = [detail, ...list].slice(0, MOST);
     keep(list);
     render(detail.scene);
     const address = new URL(location.href);
