@@ -210,6 +210,7 @@ def test_generate_on_the_compare_tab_shows_what_it_makes(visit):
 def test_a_number_can_be_typed_key_by_key(visit):
     """With "-" alone, or nothing, a slider has no value for a moment."""
     visitor = visit()
+    visitor.open_advanced()
     field = visitor.page.locator("#settings").get_by_label("number input for Timestep offset δ")
     field.press("Control+a")
     field.press("Delete")
@@ -609,17 +610,6 @@ def test_a_scene_made_earlier_opens_and_leaves_sentence_and_settings(visit):
     expect(visitor.sentence).to_have_value("a red house")
     visitor.page.keyboard.press("Control+z")
     expect(visitor.sentence).to_have_value("a blue tree")
-
-
-def test_words_the_model_never_saw_are_marked(visit):
-    visitor = visit()
-    visitor.write("a red dragon in the kitchen")
-    marks = visitor.page.locator(".unknown-words mark")
-    expect(marks).to_have_text(["dragon", "kitchen"])
-    visitor.write("a red house")
-    expect(marks).to_have_count(0)
-    visitor.write("ein rotes Auto")
-    expect(visitor.page.locator(".unknown-words")).to_contain_text("none of these words")
 
 
 def test_an_empty_sentence_is_refused_at_the_field(visit, site):
