@@ -28,7 +28,7 @@ TIMEOUT_MS = 180_000
 wait is for something to happen, so only a test that fails takes that long."""
 
 _HARMLESS = (
-    # plotly, where it draws without a graphics card
+    # Canvases, where the browser draws without a graphics card
     "willReadFrequently",
     "GPU stall due to ReadPixels",
     # Gradio's client, when the progress of an upload ends

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT = "a red house with a blue roof on a green meadow, the camera orbits to the left"
-DESKTOP = {"viewport": {"width": 1280, "height": 860}}
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -25,18 +25,32 @@ def opened(visitor: PageDriver) -> None:
     visitor.wait_for_message("loaded")
 
 
+def dragged(visitor: PageDriver) -> None:
+    opened(visitor)
+    box = visitor.page.locator("iframe.splat-frame").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    visitor.page.mouse.move(x, y)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(x + 150, y, steps=10)
+    visitor.page.mouse.up()
+    visitor.wait_for_rest()
+
+
 def given(visitor: PageDriver) -> None:
-    visitor.page.get_by_role("button", name="Given cameras").click()
-    visitor.page.get_by_label("Preset path").check()
-    expect(visitor.page.locator("#settings .js-plotly-plot")).to_be_visible()
-    visitor.page.locator("#settings .js-plotly-plot").scroll_into_view_if_needed()
+    visitor.page.get_by_label("Camera path", exact=True).click()
+    visitor.page.get_by_role("option", name="Spiral").click()
+    visitor.open_advanced()
+    expect(visitor.page.locator("#given canvas")).to_be_visible()
+    visitor.page.locator("#given canvas").scroll_into_view_if_needed()
 
 
 def refused(visitor: PageDriver) -> None:
     visitor.write("a red dragon in the kitchen")
-    expect(visitor.page.locator(".unknown-words")).to_be_visible()
-    visitor.page.get_by_role("button", name="Given cameras").click()
-    visitor.page.get_by_label("My file").check()
+    expect(visitor.page.locator("#words")).to_contain_text("nearest:")
+    visitor.page.get_by_label("Camera path", exact=True).click()
+    visitor.page.get_by_role("option", name="My file or recorded path").click()
+    visitor.open_advanced()
     broken = {"name": "cameras.json", "mimeType": "application/json", "buffer": b"{no"}
     visitor.page.locator("#settings input[type=file]").set_input_files([broken])  # pyright: ignore
     expect(visitor.page.get_by_text("cannot be read").first).to_be_visible()
@@ -48,21 +62,23 @@ def sampling(visitor: PageDriver) -> None:
 
 
 def made(visitor: PageDriver) -> None:
-    visitor.generate(PROMPT, steps=24)
+    visitor.write(PROMPT)
+    visitor.forget()
+    visitor.sentence.press("Enter")
+    expect(visitor.status).to_contain_text("4 scenes made in")
+    visitor.wait_for_message("loaded")
 
 
 def compared(visitor: PageDriver) -> None:
-    visitor.write(PROMPT)
-    visitor.set_slider("Steps", 12)
+    made(visitor)
     visitor.page.get_by_role("tab", name="Compare").click()
-    visitor.button("Compare").click()
-    expect(visitor.status).to_contain_text("Compared in")
+    visitor.button("Show both").click()
     for viewer in ("left", "right"):
         visitor.wait_for_message("loaded", viewer)
 
 
 STATES: dict[str, Callable[[PageDriver], None]] = {
-    state.__name__: state for state in (opened, given, refused, sampling, made, compared)
+    state.__name__: state for state in (opened, dragged, given, refused, sampling, made, compared)
 }
 
 

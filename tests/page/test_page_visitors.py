@@ -13,6 +13,7 @@ from visitors import PATIENCE_SECONDS, Visitor
 
 from videorfsplat.formats.transforms_json import save_transforms
 from videorfsplat.geometry.trajectories import trajectory
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY
 from videorfsplat.ui.admission import OTHERS, RUNS, UNHEARD_SECONDS
 from videorfsplat.ui.downloads import DOWNLOADS
 from videorfsplat.ui.page_settings import Fields
@@ -269,11 +270,11 @@ def test_an_upload_is_used_under_the_name_that_was_told(site, line, tmp_path):
     assert told.startswith("@uploads/")
     sent = {"path": told, "meta": {"_type": "gradio.FileData"}}
     draw = function_of(site, "draw_given_cameras")
-    figure, note = visitor.call_at_once(draw, "file", "spiral", sent).json()["data"]
-    assert (figure["type"], note) == ("plotly", "")
+    figure, note = visitor.call_at_once(draw, FILE_TRAJECTORY, sent).json()["data"]
+    assert ("frustum-plot" in figure, note) == (True, "")
     # No other file of the machine can be given in its place.
     for forged in ("/etc/passwd", f"{told}/../../../requests", "@results/x/transforms.json"):
-        answer = visitor.call_at_once(draw, "file", "spiral", {**sent, "path": forged})
+        answer = visitor.call_at_once(draw, FILE_TRAJECTORY, {**sent, "path": forged})
         assert answer.status_code == 500
         assert "passwd" not in answer.text
 
