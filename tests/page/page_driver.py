@@ -142,7 +142,7 @@ class PageDriver:
             };
             look();
         })"""
-        title = "3D scene" if viewer == "scene" else f"3D scene, {viewer}"
+        title = {"scene": "3D scene", "left": "3D scene, A", "right": "3D scene, B"}[viewer]
         self.page.evaluate(script, [viewer, title])
 
     def send(self, message: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from visitors import PATIENCE_SECONDS, Visitor
 
 from videorfsplat.formats.transforms_json import save_transforms
 from videorfsplat.geometry.trajectories import trajectory
-from videorfsplat.ui.given_cameras import FILE_TRAJECTORY
 from videorfsplat.ui.admission import OTHERS, RUNS, UNHEARD_SECONDS
 from videorfsplat.ui.downloads import DOWNLOADS
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY
 from videorfsplat.ui.page_settings import Fields
 
 PROMPT = "a red house"

@@ -33,7 +33,13 @@ function prepared({ frustums, points }) {
             corners: corners.map(([x, y]) => at(x * depth, y * depth, -depth)),
         };
     });
-    const cloud = points.map(([x, y, z, r, g, b]) => ({ at: upright([x, y, z]), color: `rgb(${r} ${g} ${b})` }));
+    const middleOf = (axis) => centers.reduce((sum, center) => sum + center[axis], 0) / centers.length;
+    const eye = upright([0, 1, 2].map(middleOf));
+    const distance = ({ at }) => Math.hypot(...at.map((value, axis) => value - eye[axis]));
+    const scene = points.map(([x, y, z, r, g, b]) => ({ at: upright([x, y, z]), color: `rgb(${r} ${g} ${b})` }));
+    // What the cameras look at lies among the nearest quarter; the sky would make the rest tiny.
+    const reach = scene.length ? 3 * near(scene.map(distance), 0.25) : 0;
+    const cloud = scene.filter((point) => distance(point) <= reach);
     const all = [...cameras.flatMap(({ apex, corners }) => [apex, ...corners]), ...cloud.map(({ at }) => at)];
     const box = [0, 1, 2].map((axis) => {
         const values = all.map((point) => point[axis]);
@@ -126,6 +132,7 @@ element.addEventListener('pointermove', (event) => {
         pitch = Math.max(-1.5, Math.min(1.5, pitch - dy * 0.01));
     } else {
         hovered = cameraAt(event);
+        event.target.title = hovered === null ? '' : `Camera ${hovered + 1}`;
         event.target.style.cursor = hovered !== null && LINKED ? 'pointer' : 'grab';
     }
     requestAnimationFrame(draw);
