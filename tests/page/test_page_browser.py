@@ -177,6 +177,12 @@ def test_a_scene_has_a_page_of_its_own(visit):
     picture = page.locator("meta[property='og:image']").get_attribute("content") or ""
     assert page.request.get(picture).headers["content-type"] == "image/png"
     expect(page.frame_locator("iframe").locator(".stage-layer.shown")).to_be_attached()
+    # Another page shows it, too.
+    code = visitor.page.get_by_label("Embed", exact=True).input_value()
+    page.goto("about:blank")
+    page.set_content(code)
+    viewer = page.frame_locator("iframe").frame_locator("iframe")
+    expect(viewer.locator(".stage-layer.shown")).to_be_attached()
     # A scene that is gone leads to its settings.
     gone = re.sub("/s/[^?]*", f"/s/{'x' * 22}", address)
     page.goto(gone)
@@ -586,15 +592,15 @@ def test_a_frustum_in_the_plot_shows_its_camera_and_the_wheel_stays_the_pages(vi
     box = canvas.bounding_box()
     assert box is not None
     # The viewer opens at the middle one.
-    places = (
-        (box["x"] + x, box["y"] + box["height"] * y / 10)
-        for y in range(1, 10)
-        for x in range(8, int(box["width"]) - 8, 8)
-    )
-    for place in places:
-        visitor.page.mouse.move(*place)
-        if canvas.get_attribute("title") == "Camera 3":
-            break
+    place = canvas.evaluate("""(canvas) => {
+        const { left, top, width, height } = canvas.getBoundingClientRect();
+        for (let y = 4; y < height; y += 4) for (let x = 4; x < width; x += 4) {
+            const at = { bubbles: true, clientX: left + x, clientY: top + y };
+            canvas.dispatchEvent(new PointerEvent('pointermove', at));
+            if (canvas.title === 'Camera 3') return [left + x, top + y];
+        }
+    }""")
+    visitor.page.mouse.move(*place)
     visitor.forget()
     visitor.page.mouse.down()
     visitor.page.mouse.up()

@@ -127,7 +127,9 @@ def test_chips_can_be_used_on_a_phone_and_read_to_the_blind(visit):
     visitor.write("a tiny red house")
     expect_chip(visitor, "Size", "small", "read")
     visitor.button("More…").tap()
+    # They stand in a row that is pushed aside by a finger.
+    assert visitor.page.evaluate("() => document.documentElement.scrollWidth") <= 390
     for box in (one.bounding_box() for one in visitor.page.locator("#chips .chip").all()):
-        assert box is None or (box["height"] >= 44 and box["x"] + box["width"] <= 390)
+        assert box is None or box["height"] >= 44
     found = Axe().run(visitor.page, "#composer")
     assert found.violations_count == 0, found.generate_report()

@@ -332,3 +332,12 @@ def test_two_pages_of_one_process_name_their_own_folders(tmp_path):
     assert folders.told(tmp_path / "two" / "a.ply") == "@results-2/a.ply"
     assert folders.meant("@results-2/a.ply") == str(tmp_path / "two" / "a.ply")
     assert str(tmp_path) not in folders.told_in(f"{tmp_path}/two/a.ply, {tmp_path}/one/b.ply")
+
+
+def test_scenes_may_be_embedded_anywhere_and_the_page_may_not(tmp_path):
+    app = guarded(tmp_path)
+    for path in ("/s/abc", "/gradio_api/file=@viewer/index.html"):
+        assert (
+            ask(app, path).headers["content-security-policy"].endswith("frame-ancestors 'self' *")
+        )
+    assert "*" not in ask(app, "/").headers["content-security-policy"].split()

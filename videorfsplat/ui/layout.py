@@ -18,7 +18,6 @@ from videorfsplat.ui.page_settings import (
     RANGES,
     SEEDS_AT_ONCE,
     Fields,
-    Variant,
 )
 from videorfsplat.ui.run_status import message_card
 from videorfsplat.ui.sentence import CAN_DRAW, SentenceChips
@@ -89,7 +88,6 @@ def ask_column(has_few_step: bool, attributes: Mapping[str, Sequence[str]]) -> S
     with gr.Accordion("Advanced", open=False, elem_id="settings"):
         _settings(c)
     c.form = [getattr(c, name) for name in Fields._fields]
-    c.sampling = [c.num_inference_steps, *(getattr(c, name) for name in Variant._fields)]
     c.schedule = [c.quality, c.num_inference_steps, c.pose_offset, c.cameras]
     return c
 
@@ -184,6 +182,7 @@ def _settings(c: SimpleNamespace) -> None:
         GenerationSettings.num_inference_steps,
         step=1,
         label="Steps",
+        elem_classes="sampling",
     )
     c.pose_offset = _offset_slider(
         GenerationSettings.pose_offset,
@@ -210,6 +209,7 @@ def _offset_slider(value: float, info: str | None = None) -> gr.Slider:
         label="Timestep offset δ",
         info=info,
         min_width=0,
+        elem_classes="sampling",
     )
 
 
@@ -217,7 +217,12 @@ def _guidance_sliders() -> list[gr.Slider]:
     """Text → images, text → cameras, cameras → images."""
     return [
         gr.Slider(
-            *RANGES[name], getattr(GenerationSettings, name), step=0.25, label=label, info=info
+            *RANGES[name],
+            getattr(GenerationSettings, name),
+            step=0.25,
+            label=label,
+            info=info,
+            elem_classes="sampling",
         )
         for name, label, info in (
             ("guidance_scale", "Guidance: sentence → images", "How literally; 1 is off, faster."),

@@ -104,9 +104,6 @@ def _wire_fields(
     ask.prompt.change(
         events.read_sentence, ask.prompt, ask.words, trigger_mode="always_last", **AT_ONCE
     )
-    # Fast has its own: whoever moves one of these wants to see what it does.
-    for slider in ask.sampling:
-        slider.input(None, None, ask.quality, js="() => 'full'", **HIDDEN)
     for field in ask.schedule:
         field.change(events.draw_timetable, ask.schedule, ask.timetable, **TYPED)
     given = [ask.cameras, ask.camera_file]

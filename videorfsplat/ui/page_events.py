@@ -46,6 +46,7 @@ from videorfsplat.ui.scene_folder import frame_strip
 from videorfsplat.ui.sentence import words_note
 from videorfsplat.ui.share_link import (
     SCENE_KEY,
+    embed_code,
     kept_until,
     scene_address,
     scene_page,
@@ -417,7 +418,8 @@ class PageEvents:
                 settings = page_settings.settings_from_fields(fields, self.host.model)
             address = f"{base}?{share_query(settings)}"
             return share_panel(address, "These settings make the same scene again.")
-        return share_panel(scene_address(base, folder), kept_until(folder))
+        address = scene_address(base, folder)
+        return share_panel(address, kept_until(folder), embed_code(address))
 
     def shared_page(self, request: Request) -> Response:
         """The page of a kept scene; that of its settings once the scene is gone."""

@@ -69,13 +69,29 @@ def share_buttons() -> str:
     return '<button type="button" class="share-button" data-share>Share</button>'
 
 
-def share_panel(address: str, note: str) -> str:
-    """The button, a link to copy, and how long it holds, as HTML."""
+def share_panel(address: str, note: str, embed: str = "") -> str:
+    """The button, a link to copy, code for another page, and how long they hold, as HTML."""
+    rows = {"Link": address, "Embed": embed}
     return (
-        f'{share_buttons()}<div class="share-panel"><div class="share-row"><label><span>Link</span>'
-        f'<input type="text" readonly value="{html.escape(address)}"/></label>'
-        '<button type="button" data-copy>Copy</button></div>'
+        f'{share_buttons()}<div class="share-panel">'
+        f"{''.join(_share_row(label, text) for label, text in rows.items() if text)}"
         f"<p>{html.escape(note)}</p></div>"
+    )
+
+
+def embed_code(address: str) -> str:
+    """What shows the scene of an address in another page, as HTML."""
+    return (
+        f'<iframe src="{html.escape(address)}" width="640" height="480" title="3D scene" '
+        'style="border:0" allow="fullscreen"></iframe>'
+    )
+
+
+def _share_row(label: str, text: str) -> str:
+    return (
+        f'<div class="share-row"><label><span>{label}</span>'
+        f'<input type="text" readonly value="{html.escape(text)}"/></label>'
+        '<button type="button" data-copy>Copy</button></div>'
     )
 
 

@@ -1,6 +1,7 @@
 """The look of the page: system fonts and quiet neutrals; the views bring the colour."""
 
 import html
+import os
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,14 @@ LINKS: dict[str, str] = {
     "Paper": "https://arxiv.org/abs/2503.15855",
     "API": "?view=api",
 }
-"""What the head of the page leads to."""
+"""What the head of the page leads to, wherever it is served."""
+
+SPACE_LINKS: dict[str, str] = {
+    "Code": "https://huggingface.co/spaces/{space}/tree/main",
+    "Model card": "https://huggingface.co/spaces/{space}/blob/main/"
+    "videorfsplat/checkpoints/mini/README.md",
+}
+"""Further ones of a Space, which holds the code and the model."""
 
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 FONT_MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
@@ -90,11 +98,17 @@ def page_head() -> str:
     )
 
 
+def _links() -> dict[str, str]:
+    space = os.environ.get("SPACE_ID", "")
+    of_space = {name: address.format(space=space) for name, address in SPACE_LINKS.items()}
+    return LINKS | (of_space if space else {})
+
+
 def page_header() -> str:
     """The head of the page: eight views in a ring around what they see, and what this is."""
     links = "".join(
         f'<a href="{html.escape(address)}" target="_blank" rel="noopener">{name}</a>'
-        for name, address in LINKS.items()
+        for name, address in _links().items()
     )
     ring = "".join(
         f'<circle cx="16" cy="5" r="3.4" fill="{color}" transform="rotate({45 * i} 16 16)"/>'

@@ -37,6 +37,9 @@ STREAM_PATHS = ("/gradio_api/heartbeat/", "/gradio_api/queue/data", "/gradio_api
 MCP_PATH = "/gradio_api/mcp"
 CALL_PATH = "/gradio_api/call/"
 
+# Pages of single scenes, and the viewer in them.
+_EMBEDDED = ("/s/", "/gradio_api/file=@viewer/")
+
 _DISPOSITION = b"content-disposition"
 
 # A page may hold an upload for so long beyond what a slow line needs for it.
@@ -111,10 +114,13 @@ class WebPolicy:
         ancestors = ("https://huggingface.co", "https://*.hf.space")
         return cls(names | named, frame_ancestors=ancestors, proxies=1)
 
-    def headers(self) -> dict[str, str]:
-        """What goes with every answer."""
+    def headers(self, path: str = "/") -> dict[str, str]:
+        """What goes with every answer to a path."""
+        # A shared scene may be shown by any page: there is nothing in it to be clicked by mistake.
+        is_embedded = path.startswith(_EMBEDDED)
+        ancestors = ("*",) if is_embedded else self.frame_ancestors
         return {
-            "Content-Security-Policy": content_security_policy(self.frame_ancestors),
+            "Content-Security-Policy": content_security_policy(ancestors),
             "X-Content-Type-Options": "nosniff",
             # The address holds the sentence of a shared scene.
             "Referrer-Policy": "same-origin",
@@ -216,7 +222,6 @@ class GuardedApp:
     ) -> None:
         self._app, self._policy, self._folders = app, policy, folders
         self._listening, self._room_for_upload = listening, room_for_upload
-        self._headers = policy.headers()
         limits = policy.limits
         self._requests = OpenCounter(limits.requests_per_address, limits.requests)
         self._streams = OpenCounter(limits.streams_per_address, limits.streams)
@@ -232,7 +237,7 @@ class GuardedApp:
             return await send({"type": "websocket.close", "code": 1008})
         address = self._policy.address(scope)
         scope["client"] = (address, (scope.get("client") or ("", 0))[1])
-        send = self._with_headers(send)
+        send = self._with_headers(send, scope["path"])
         try:
             await self._answer(scope, receive, send, address)
         except Refused as refused:
@@ -303,10 +308,12 @@ class GuardedApp:
             raise Refused(507, str(error)) from error
         return _within(receive, limits.body_seconds + length / _UPLOAD_BYTES_PER_SECOND)
 
-    def _with_headers(self, send: Send) -> Send:
+    def _with_headers(self, send: Send, path: str) -> Send:
+        headers = self._policy.headers(path)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                added = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
+                added = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
                 names = {name for name, _ in added}
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in names]
                 # Links of the page name the files that they save; this would be the name instead.

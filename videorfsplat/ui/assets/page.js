@@ -92,6 +92,13 @@
     };
     new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 
+    // Fast has its own steps, δ and guidance: whoever moves one wants to see what it does. Here and
+    // not as an event of Gradio's, which would draw the field anew while a number is being typed.
+    document.addEventListener('change', (event) => {
+        if (!event.target.closest('#settings .sampling')) return;
+        document.querySelector('#quality input[value=full]:not(:checked):enabled')?.click();
+    });
+
     // How much room is left in the sentence.
     document.addEventListener('input', (event) => {
         if (!event.target.closest('#sentence')) return;
