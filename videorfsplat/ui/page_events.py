@@ -153,7 +153,9 @@ class PageEvents:
             await asyncio.shield(asyncio.wrap_future(self.host.start()))
             facts = self.host.facts()
         except (ValueError, RuntimeError, OSError) as error:
-            yield _model_card("missing", str(error))
+            # The name of the model, but not where it lies on this machine.
+            model = Path(self.host.model)
+            yield _model_card("missing", str(error).replace(str(model), model.name))
             return
         size = f"{facts.parameters / 1e6:,.0f} M parameters"
         views = f"{facts.num_views} views of {facts.width}×{facts.height}"
