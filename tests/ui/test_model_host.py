@@ -41,7 +41,7 @@ def test_a_missing_model_is_refused_before_the_page_opens(tmp_path):
 def test_a_damaged_model_fails_when_it_is_asked_for(model_folder, tmp_path):
     (tmp_path / "model_index.json").write_text("{}")
     host = ModelHost(str(tmp_path), "cpu")
-    with pytest.raises(ValueError, match="model_index.json is damaged"):
+    with pytest.raises(ValueError, match="is damaged"):
         host.pipeline()
     assert not host.is_ready
 
@@ -52,7 +52,7 @@ def test_a_model_that_could_not_be_loaded_is_tried_again(model_folder, tmp_path)
     content = config.read_bytes()
     config.unlink()
     host = ModelHost(str(tmp_path / "model"), "cpu")
-    with pytest.raises(ValueError, match="model_index.json is damaged"):
+    with pytest.raises(ValueError, match="cannot load the model"):
         host.pipeline()
     config.write_bytes(content)
     assert host.pipeline().num_views > 0
