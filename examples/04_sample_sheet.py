@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from videorfsplat import VideoRFSplatPipeline
-from videorfsplat.evaluation.ablation_figures import draw_scenes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
+from videorfsplat.evaluation.suites.ablation import draw_scenes
 from videorfsplat.generation.checkpoint import MINI_CHECKPOINT
 from videorfsplat.generation.settings import GenerationSettings
 

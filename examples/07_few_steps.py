@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from videorfsplat.evaluation.ablation_figures import draw_scenes
 from videorfsplat.evaluation.prompts import held_out_prompts
+from videorfsplat.evaluation.suites.ablation import draw_scenes
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.loading import few_step_pipeline, load_pipeline
 

@@ -1,6 +1,7 @@
 """What is imported is declared, what is declared is imported, and what is declared is pinned."""
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import videorfsplat
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -90,3 +93,14 @@ def test_the_lock_holds_the_pins_with_hashes():
         for name, version in (line.split("==") for line in text.split()):
             # The lock names the build of torch too.
             assert locked[canonicalize_name(name)].split("+")[0] == version, name
+
+
+def test_the_version_is_the_same_everywhere():
+    package, lock = (
+        json.loads((ROOT / "viewer" / name).read_text())
+        for name in ("package.json", "package-lock.json")
+    )
+    newest = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    versions = [package["version"], lock["version"], lock["packages"][""]["version"], newest[1]]
+    assert versions == [videorfsplat.__version__] * 4

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from videorfsplat.data.worlds.dataset import HELD_OUT_SEED, make_scene
-from videorfsplat.evaluation.attributes import count_right, count_stated, score_attributes
-from videorfsplat.evaluation.image_quality import psnr
+from videorfsplat.evaluation.measures import count_right, count_stated, psnr, score_attributes
 from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import render_views
 from videorfsplat.evaluation.settings import MINI_PROBE

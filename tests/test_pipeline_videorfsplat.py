@@ -13,6 +13,7 @@ import pytest
 import torch
 from diffusers import (
     AutoencoderKLMochi,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
@@ -112,6 +113,13 @@ def make_oracle(pipeline, monkeypatch, latents, pose_latents):
 
 
 # The contract of a diffusers pipeline
+
+
+def test_the_base_class_of_diffusers_names_the_class_to_load_by(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    # What README and model cards say of it.
+    with pytest.raises(AttributeError, match="VideoRFSplatPipeline"):
+        DiffusionPipeline.from_pretrained(tmp_path)
 
 
 def test_a_saved_pipeline_gives_the_same_scene(pipeline, tmp_path):

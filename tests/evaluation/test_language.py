@@ -5,7 +5,7 @@ import json
 import pytest
 
 from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, VOCABULARY
-from videorfsplat.evaluation import bootstrap
+from videorfsplat.evaluation import figures
 from videorfsplat.evaluation.suites import language
 from videorfsplat.language.choices import LISTS
 from videorfsplat.language.lexicon import read_lexicon, read_phrases, words_of
@@ -112,7 +112,7 @@ SENTENCES = [
 
 @pytest.fixture
 def sentences(tmp_path, monkeypatch):
-    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
+    monkeypatch.setattr(figures, "RESAMPLES", 100)
     monkeypatch.setattr(language, "SENTENCES", tmp_path)
     for half in language.HALVES:
         lines = [json.dumps({**s, "prompt": f"{s['prompt']} {half}"}) for s in SENTENCES]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from videorfsplat.evaluation.measurements import Measurements, check_origin
+from videorfsplat.evaluation.generated_scenes import Measurements, check_origin
 
 
 def measure(index: int):

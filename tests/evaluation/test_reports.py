@@ -8,20 +8,24 @@ import pytest
 import torch
 from PIL import Image
 
-from videorfsplat.evaluation.ablation_axes import AXES
-from videorfsplat.evaluation.ablation_figures import (
+from videorfsplat.evaluation.reports import (
+    BARS,
+    Source,
+    add_to_metrics,
+    check_bars,
+    source_commit,
+    write_model_card,
+)
+from videorfsplat.evaluation.settings import EvaluationSettings
+from videorfsplat.evaluation.suites.ablation import (
+    AXES,
     PLOTTED,
+    STEP_ERRORS,
     draw_scenes,
     plot_axis,
     plot_oscillation,
     write_tables,
 )
-from videorfsplat.evaluation.bars import BARS, check_bars
-from videorfsplat.evaluation.metrics_file import add_to_metrics
-from videorfsplat.evaluation.model_card import write_model_card
-from videorfsplat.evaluation.oscillation import STEP_ERRORS
-from videorfsplat.evaluation.settings import EvaluationSettings
-from videorfsplat.evaluation.source import Source, source_commit
 from videorfsplat.sampling.settings import Sampling
 
 ABLATION = Path(__file__).parents[2] / "examples/ablation"
@@ -273,6 +277,7 @@ def test_a_model_card_tells_history_and_figures(tmp_path):
     add_to_metrics(tmp_path / "metrics.json", report(autoencoder_psnr=29.5, probe_fd_ratio=None))
     card = write_model_card(tmp_path).read_text()
     assert card.startswith("---\nlicense: apache-2.0\n")
+    assert "\nfrom videorfsplat import VideoRFSplatPipeline\n" in card
     assert "| autoencoder | small | worlds | 2 steps |" in card
     assert "| autoencoder_psnr | 29.5 | ≥ 30 | **no** | c0ffee |" in card
     assert "| probe_fd_ratio | undefined | ≤ 3 | **no** | c0ffee |" in card

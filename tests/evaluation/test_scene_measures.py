@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from videorfsplat.evaluation.evaluation import Evaluation
-from videorfsplat.evaluation.generated_scenes import GeneratedScenes
-from videorfsplat.evaluation.prompts import held_out_prompts
-from videorfsplat.evaluation.scene_figures import (
+from videorfsplat.evaluation.figures import (
     SCENE_FIGURES,
     frechet_difference,
     frechet_figure,
@@ -14,6 +12,8 @@ from videorfsplat.evaluation.scene_figures import (
     scene_differences,
     scene_figures,
 )
+from videorfsplat.evaluation.generated_scenes import GeneratedScenes
+from videorfsplat.evaluation.prompts import held_out_prompts
 from videorfsplat.evaluation.scene_measures import held_out_views, measure_scenes, render_views
 from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.sampling.settings import Sampling

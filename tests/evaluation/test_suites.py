@@ -14,9 +14,9 @@ from transformers import (
 )
 
 from videorfsplat.__main__ import main
-from videorfsplat.evaluation import bootstrap
-from videorfsplat.evaluation.ablation_axes import Axis
+from videorfsplat.evaluation import figures
 from videorfsplat.evaluation.suites import ablation, run_suite
+from videorfsplat.evaluation.suites.ablation import Axis
 from videorfsplat.sampling.settings import Sampling
 
 
@@ -29,7 +29,7 @@ def words(toy_models, tmp_path) -> list[str]:
 @pytest.fixture(autouse=True)
 def short_bootstrap(monkeypatch):
     """Intervals of two scenes mean nothing: a few resamples do."""
-    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
+    monkeypatch.setattr(figures, "RESAMPLES", 100)
 
 
 def run_json(capsys, words: list[str]) -> dict:

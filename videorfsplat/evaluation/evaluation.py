@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from videorfsplat.evaluation.imagenet_features import ImageNetFeatures
+from videorfsplat.evaluation.measures import ImageNetFeatures
+from videorfsplat.evaluation.reports import Source, source_commit
 from videorfsplat.evaluation.settings import EvaluationSettings
-from videorfsplat.evaluation.source import Source, source_commit
 from videorfsplat.generation.loading import LOADING_ERRORS, load_pipeline
 from videorfsplat.generation.memory import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe

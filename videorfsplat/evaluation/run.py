@@ -4,10 +4,13 @@ import json
 import logging
 from typing import Any
 
-from videorfsplat.evaluation.bars import check_bars
 from videorfsplat.evaluation.evaluation import Evaluation, load_evaluation
-from videorfsplat.evaluation.metrics_file import add_to_metrics
-from videorfsplat.evaluation.model_card import checkpoints_of, write_model_card
+from videorfsplat.evaluation.reports import (
+    add_to_metrics,
+    check_bars,
+    checkpoints_of,
+    write_model_card,
+)
 from videorfsplat.evaluation.settings import EvaluationSettings
 from videorfsplat.evaluation.suites import SuiteResult, run_suite
 from videorfsplat.formats.files import write_file

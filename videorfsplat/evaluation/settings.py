@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from videorfsplat.evaluation.metrics_file import read_metrics
-from videorfsplat.evaluation.model_card import checkpoints_of, model_card
+from videorfsplat.evaluation.reports import checkpoints_of, model_card, read_metrics
 from videorfsplat.formats.files import check_can_write
 from videorfsplat.generation.checkpoint import few_step_sampling
 from videorfsplat.generation.prompt_list import read_prompt_lines

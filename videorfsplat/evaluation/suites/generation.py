@@ -1,21 +1,31 @@
-"""Suite `generation`: scenes from held-out captions at default settings."""
+"""Suites on prompts alone: `generation`, `paraphrase`, `speed`."""
 
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from videorfsplat.evaluation.attributes import shares_by_attribute
-from videorfsplat.evaluation.bootstrap import Figure
 from videorfsplat.evaluation.evaluation import Evaluation
-from videorfsplat.evaluation.generated_scenes import GeneratedScenes
-from videorfsplat.evaluation.measurements import Measurements
-from videorfsplat.evaluation.prompts import held_out_prompts
-from videorfsplat.evaluation.real_scenes import measure_real_scenes, reference_features
-from videorfsplat.evaluation.scene_figures import frechet_figure, of_ceiling, scene_figures
-from videorfsplat.evaluation.scene_measures import measure_scenes
+from videorfsplat.evaluation.figures import (
+    Figure,
+    frechet_figure,
+    of_ceiling,
+    scene_differences,
+    scene_figures,
+)
+from videorfsplat.evaluation.generated_scenes import GeneratedScenes, Measurements
+from videorfsplat.evaluation.measures import shares_by_attribute
+from videorfsplat.evaluation.prompts import WORDINGS, held_out_prompts
+from videorfsplat.evaluation.scene_measures import (
+    measure_real_scenes,
+    measure_scenes,
+    reference_features,
+)
 from videorfsplat.evaluation.suites import SuiteResult
+from videorfsplat.generation.generate import time_scene
+from videorfsplat.generation.settings import GenerationSettings
 
 
-def evaluate(evaluation: Evaluation) -> SuiteResult:
+def evaluate_generation(evaluation: Evaluation) -> SuiteResult:
     """Text, realism, 3D consistency and cameras."""
     settings, indices = evaluation.settings, evaluation.indices
     prompts = held_out_prompts(settings.prompts, settings.seed)
@@ -77,3 +87,46 @@ def _over_reconstructions(distances: dict[str, Figure]) -> float | None:
 
 def _by_attribute(records: Sequence[dict[str, Any]]) -> dict[str, float]:
     return shares_by_attribute(record["attributes"] for record in records)
+
+
+def evaluate_paraphrase(evaluation: Evaluation) -> SuiteResult:
+    """Figures of paraphrases, and how far they are from those of captions."""
+    settings = evaluation.settings
+    records = {}
+    for wording in WORDINGS:
+        prompts = held_out_prompts(settings.prompts, settings.seed, wording)
+        scenes = GeneratedScenes(evaluation, wording, prompts, settings.sampling)
+        records[wording] = measure_scenes(scenes).records(scenes.indices)
+    differences = scene_differences(records["paraphrases"], records["captions"])
+    report = {
+        "scenes": settings.prompts,
+        "figures": scene_figures(records["paraphrases"]),
+        "minus_captions": differences,
+    }
+    metrics = {
+        "paraphrase_loss": _points_lost(differences["attributes"]),
+        "paraphrase_kind_loss": _points_lost(differences["kind"]),
+    }
+    return SuiteResult(report, metrics)
+
+
+def _points_lost(difference: Figure) -> float | None:
+    """In points: hundredths of the share."""
+    change = difference["value"]
+    return None if change is None else 0.0 - 100 * change
+
+
+_TIMED_GENERATIONS = 3
+
+
+def evaluate_speed(evaluation: Evaluation) -> SuiteResult:
+    """Seconds from the sentence to the .ply file, the model being loaded and warm."""
+    prompt = held_out_prompts(1, evaluation.settings.seed)[0].text
+    asked = evaluation.settings
+    settings = GenerationSettings(
+        prompt, model=asked.model, few_step=asked.few_step, **vars(asked.sampling)
+    )
+    runs = [time_scene(evaluation.pipeline, settings) for _ in range(1 + _TIMED_GENERATIONS)]
+    seconds = [stages["total"] for _, stages in runs[1:]]
+    name = "seconds_few_step" if asked.few_step else "seconds_default"
+    return SuiteResult({"seconds": seconds}, {name: statistics.median(seconds)})

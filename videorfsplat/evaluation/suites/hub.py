@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor
 
-from videorfsplat.evaluation.bootstrap import Figure, ratio_figure
 from videorfsplat.evaluation.evaluation import Evaluation
+from videorfsplat.evaluation.figures import Figure, ratio_figure
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import Prompt, held_out_prompts, noise_seed
 from videorfsplat.evaluation.scene_measures import render_views

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from videorfsplat.evaluation.bootstrap import Figure, Terms, ratio_figure
 from videorfsplat.evaluation.evaluation import Evaluation
+from videorfsplat.evaluation.figures import Figure, Terms, ratio_figure
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes
 from videorfsplat.evaluation.prompts import Prompt, noise_seed
 from videorfsplat.evaluation.scene_measures import measure_scenes
