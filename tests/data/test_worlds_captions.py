@@ -10,9 +10,11 @@ import pytest
 
 from videorfsplat.data.worlds import captions, tracer
 from videorfsplat.data.worlds.appearance import look_of
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ATTRIBUTE_VALUES,
     UNMENTIONED,
+)
+from videorfsplat.data.worlds.captions import (
     VOCABULARY,
     attributes,
     caption_mentions,

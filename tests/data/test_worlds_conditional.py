@@ -9,7 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
-from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, attributes
+from videorfsplat.data.worlds.caption_words import (
+    ATTRIBUTE_VALUES,
+)
+from videorfsplat.data.worlds.captions import (
+    attributes,
+)
 from videorfsplat.data.worlds.conditional import draw_attributes, draw_world
 from videorfsplat.data.worlds.grammar import World, sample_world
 

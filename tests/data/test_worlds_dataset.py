@@ -18,7 +18,9 @@ from videorfsplat.data.worlds import (
     sample_world,
     write_worlds,
 )
-from videorfsplat.data.worlds.captions import attributes
+from videorfsplat.data.worlds.captions import (
+    attributes,
+)
 from videorfsplat.geometry.view_colors import VIEW_COLORS
 
 

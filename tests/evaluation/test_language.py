@@ -4,7 +4,12 @@ import json
 
 import pytest
 
-from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, VOCABULARY
+from videorfsplat.data.worlds.caption_words import (
+    ATTRIBUTE_VALUES,
+)
+from videorfsplat.data.worlds.captions import (
+    VOCABULARY,
+)
 from videorfsplat.evaluation import figures
 from videorfsplat.evaluation.suites import language
 from videorfsplat.language.choices import LISTS

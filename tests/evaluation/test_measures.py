@@ -6,7 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from videorfsplat.data.worlds.captions import attributes, caption_mentions
+from videorfsplat.data.worlds.captions import (
+    attributes,
+    caption_mentions,
+)
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.data.worlds.motions import MOTIONS, view_times
 from videorfsplat.evaluation.measures import (

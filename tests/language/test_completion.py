@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ATTRIBUTE_VALUES,
     BACKGROUND_WORDS,
     COLOR_WORDS,

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ACCENT_PARTS,
     ATTRIBUTE_VALUES,
     COLOR_WORDS,
@@ -14,6 +14,8 @@ from videorfsplat.data.worlds.captions import (
     ROOFED,
     SECONDARY_WORDS,
     UNMENTIONED,
+)
+from videorfsplat.data.worlds.captions import (
     VOCABULARY,
     attributes,
 )

@@ -10,7 +10,10 @@ from safetensors.torch import load_file
 from tiny import TEXT_WIDTH, save_tiny_bert, save_tiny_text
 from transformers import AutoTokenizer, DistilBertModel
 
-from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES, UNMENTIONED
+from videorfsplat.data.worlds.caption_words import (
+    ATTRIBUTE_VALUES,
+    UNMENTIONED,
+)
 from videorfsplat.language.choices import LISTS
 from videorfsplat.language.reading import read_prompts
 from videorfsplat.language.sentences import Sentence, SentenceWriter

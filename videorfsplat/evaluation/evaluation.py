@@ -19,6 +19,7 @@ from videorfsplat.generation.loading import LOADING_ERRORS, load_pipeline
 from videorfsplat.generation.memory import MemorySettings
 from videorfsplat.models.attribute_probe import AttributeProbe
 from videorfsplat.models.configurations import read_configuration
+from videorfsplat.models.fingerprint import add_weights
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.solvers import Scheduler
 
@@ -156,9 +157,7 @@ def fingerprint(*parts: nn.Module | Scheduler | PreTrainedTokenizerBase | dict[s
     for part in parts:
         digest.update(f"{type(part).__name__} {_settings_of(part)}".encode())
         if isinstance(part, nn.Module):
-            for name, value in sorted(part.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(value.float().cpu().numpy().tobytes())
+            add_weights(digest, part)
     return digest.hexdigest()[:16]
 
 

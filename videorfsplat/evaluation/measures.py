@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from videorfsplat.data.worlds.captions import UNMENTIONED
+from videorfsplat.data.worlds.caption_words import (
+    UNMENTIONED,
+)
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.models.efficientnet_lite import efficientnet_lite0
 

@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videorfsplat.data.worlds.captions import UNMENTIONED
+from videorfsplat.data.worlds.caption_words import (
+    UNMENTIONED,
+)
 from videorfsplat.data.worlds.dataset import WorldsDataset, write_worlds
 from videorfsplat.evaluation.evaluation import Evaluation
 from videorfsplat.evaluation.generated_scenes import GeneratedScenes, Measurement, Measurements

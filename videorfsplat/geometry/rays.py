@@ -15,7 +15,8 @@ from torch import Tensor
 
 from videorfsplat.geometry.cameras import Cameras
 
-# Field of view of the image's longer side that a fitted focal length may have.
+# Field of view of the image's longer side that a fitted focal length may have: lenses of 200 mm to
+# 5 mm on film of 36 mm, beyond which no picture of straight lines is taken.
 MIN_FOV_DEGREES = 10.0
 MAX_FOV_DEGREES = 150.0
 

@@ -309,8 +309,7 @@ class SceneComponents(DiffusionPipeline):
     def encode_frames(self, frames: Float[Tensor, "b v 3 H W"]) -> Float[Tensor, "b c v h w"]:
         """Normalised latents (the mean of the posterior) of views in [0, 1]."""
         pixels = (2 * frames - 1).flatten(0, 1).to(self._execution_device, self.vae.dtype)
-        moments = one_frame.encode_frames(self.vae, pixels)
-        latents = one_frame.normalize_latents(self.vae, moments.float().chunk(2, dim=1)[0])
+        latents = one_frame.encode_normalized(self.vae, pixels)
         return latents.unflatten(0, frames.shape[:2]).transpose(1, 2)
 
     @torch.no_grad()

@@ -6,7 +6,9 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     # The worlds bring a compiler along, which nobody needs who only reads a prompt.
     if name == "ATTRIBUTE_VALUES":
-        from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
+        from videorfsplat.data.worlds.caption_words import (
+            ATTRIBUTE_VALUES,
+        )
 
         return ATTRIBUTE_VALUES
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

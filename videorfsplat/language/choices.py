@@ -27,7 +27,9 @@ def check_choices(choices: Any) -> None:
     if not choices:
         return
     # The worlds bring a compiler along.
-    from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
+    from videorfsplat.data.worlds.caption_words import (
+        ATTRIBUTE_VALUES,
+    )
 
     for name, value in choices.items():
         if name not in ATTRIBUTE_VALUES:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ACCENT_PARTS,
     ATTRIBUTE_VALUES,
     UNMENTIONED,
+)
+from videorfsplat.data.worlds.captions import (
     full_caption,
 )
 from videorfsplat.data.worlds.conditional import draw_world

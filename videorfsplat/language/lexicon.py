@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from videorfsplat.data.worlds.captions import KIND_WORDS, VOCABULARY
+from videorfsplat.data.worlds.caption_words import (
+    KIND_WORDS,
+)
+from videorfsplat.data.worlds.captions import (
+    VOCABULARY,
+)
 from videorfsplat.data.worlds.objects import PALETTE
 from videorfsplat.formats.files import read_json_object
 

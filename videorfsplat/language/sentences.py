@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ACCENT_PARTS,
     ATTRIBUTE_VALUES,
     BACKGROUND_WORDS,
@@ -28,9 +28,18 @@ from videorfsplat.data.worlds.captions import (
     TIME_WORDS,
     UNMENTIONED,
     WEATHER_WORDS,
+)
+from videorfsplat.data.worlds.captions import (
     Mentions,
 )
 from videorfsplat.language.lexicon import color_names, read_lexicon, read_phrases
+from videorfsplat.language.sentence_words import (
+    COLOR_TAILS,
+    EMPTY_ADJECTIVES,
+    ISH,
+    SMALL_TALK,
+    SMALL_TALK_SHARE,
+)
 
 _OPEN, _CLOSE = "\x02", "\x03"  # around the name of the main object, until the text stands
 
@@ -39,107 +48,6 @@ _FOREIGN_SHARE, _NOTHING_SHARE, _SCENERY_SHARE = 0.025, 0.025, 0.03
 _NEAR_SHARE, _DESCRIPTION_SHARE, _CAPTION_NOUN_SHARE = 0.18, 0.3, 0.1
 _RARE_SHARE, _NAMED_COLOR_SHARE = 0.3, 0.35
 _TYPO_SHARE, _FILLER_SHARE, _OWN_WORDS_SHARE = 0.06, 0.18, 0.65
-
-# Adjectives that state nothing which a world could have.
-_EMPTY_ADJECTIVES = (
-    "old",
-    "beautiful",
-    "lonely",
-    "pretty",
-    "abandoned",
-    "cute",
-    "lovely",
-    "strange",
-    "simple",
-    "wonderful",
-    "ancient",
-    "charming",
-    "rusty",
-    "shiny",
-    "quiet",
-    "magical",
-    "famous",
-    "funny",
-    "nice",
-    "single",
-    "broken",
-    "elegant",
-    "cosy",
-    "modern",
-    "traditional",
-    "wooden",
-    "stone",
-    "plastic",
-    "metal",
-    "cartoon",
-    "medieval",
-    "forgotten",
-    "friendly",
-    "sleepy",
-    "proud",
-    "weathered",
-)
-
-
-# What chatty people say first.
-_SMALL_TALK = (
-    "I had the strangest dream last week.",
-    "Hello there!",
-    "My daughter asked for this one:",
-    "For my birthday I would love this:",
-    "So, here is what I imagine.",
-    "Not sure if you can do it, but:",
-    "This is for the cover of my book.",
-    "We talked about it all evening.",
-    "My back still aches from the trip, but it was worth it.",
-    "Okay, try this.",
-    "Remember our holiday?",
-    "I can't draw, so please help me:",
-    "Once upon a time there was this:",
-    "Guess what I saw this morning:",
-    "No people, please.",
-    "Just one thing, nothing else:",
-    "As my grandfather used to tell it:",
-    "Hi, first time here.",
-)
-_SMALL_TALK_SHARE = 0.06
-
-# Around a colour that is said apart from its thing.
-_COLOR_TAILS = (
-    ", {}",
-    ", {},",
-    "in {}",
-    "painted {}",
-    "all {}",
-    "entirely {}",
-    "which is {}",
-    "that is {} all over",
-    "it is {}",
-    "make it {}",
-    "a {} one",
-    "{} in color",
-    "{} in colour",
-    "colored {}",
-    "coloured {}",
-    "its color is {}",
-    "with a {} body",
-    "the {} kind",
-    "mostly {}",
-)
-
-# Of words that take it.
-_ISH = {
-    "red": "reddish",
-    "green": "greenish",
-    "blue": "bluish",
-    "yellow": "yellowish",
-    "purple": "purplish",
-    "pink": "pinkish",
-    "white": "whitish",
-    "black": "blackish",
-    "brown": "brownish",
-    "gray": "grayish",
-}
 
 
 @dataclass(frozen=True)
@@ -291,7 +199,7 @@ class SentenceWriter:
             else:
                 words.append(self._size_word(draft, size))
         if draft.chance(0.22):
-            words.append(draft.pick(_EMPTY_ADJECTIVES))
+            words.append(draft.pick(EMPTY_ADJECTIVES))
         if draft.chance(0.68):
             color = draft.choose("main_color")
             if draft.chance(0.2):
@@ -329,7 +237,7 @@ class SentenceWriter:
         if draft.chance(0.35):
             return draft.pick(self.phrases["color_phrases"][color])
         word = self._color_word(draft, color)
-        return draft.pick(_COLOR_TAILS).format(word)
+        return draft.pick(COLOR_TAILS).format(word)
 
     def _noun(self, draft: _Draft, kind: str) -> str:
         words = self.lexicon[kind]
@@ -350,8 +258,8 @@ class SentenceWriter:
     def _color_word(self, draft: _Draft, color: str) -> str:
         if draft.chance(0.3):  # by far the most frequent word
             return "grey" if color == "gray" and draft.chance(0.5) else color
-        if color in _ISH and draft.chance(0.04):
-            return _ISH[color]
+        if color in ISH and draft.chance(0.04):
+            return ISH[color]
         own = draft.chance(_OWN_WORDS_SHARE) and self.phrases["color"][color]
         if own and self.color_names[color] and draft.chance(_NAMED_COLOR_SHARE):
             own = self.color_names[color]
@@ -465,8 +373,8 @@ class SentenceWriter:
         if draft.chance(_FILLER_SHARE):
             filler = draft.pick(self.phrases["fillers"])
             text = f"{text}, {filler}" if draft.chance(0.7) else f"{filler}, {text}"
-        if draft.chance(_SMALL_TALK_SHARE):
-            text = f"{draft.pick(_SMALL_TALK)} {text}"
+        if draft.chance(SMALL_TALK_SHARE):
+            text = f"{draft.pick(SMALL_TALK)} {text}"
         if draft.chance(0.12):
             text = draft.pick(
                 ("a photo of {}", "a picture of {}", "please make {}", "show me {}", "{} please")

@@ -128,6 +128,13 @@ class _Conv(CogVideoXSafeConv3d):
         return F.conv2d(input[:, :, 0], kernel, self.bias, stride=stride)[:, :, None]
 
 
+def encode_normalized(
+    vae: AutoencoderKLMochi, frames: Float[Tensor, "n 3 H W"]
+) -> Float[Tensor, "n c h w"]:
+    """Normalised latents of frames in [-1, 1] in float32: the mean of each posterior."""
+    return normalize_latents(vae, encode_frames(vae, frames).float().chunk(2, dim=1)[0])
+
+
 def normalize_latents(
     vae: AutoencoderKLMochi, latents: Float[Tensor, "b c *size"]
 ) -> Float[Tensor, "b c *size"]:

@@ -21,7 +21,8 @@ at.require_version(2)
 
 WIDTH = np.uint64(at.TILE_WIDTH)
 PIXELS = np.uint64(at.TILE_PIXELS)
-# Splats between two looks at whether any pixel of the tile still lets light through.
+# Splats between two looks at whether any pixel of the tile still lets light through: a look reads
+# all pixels, as a splat does, and so costs a sixteenth at most.
 CHECK_INTERVAL = 16
 
 # No reassociation: the order of sums, and so the result, is that of the source.

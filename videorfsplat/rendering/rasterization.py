@@ -23,7 +23,8 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
 
 
 DEPTH_RANGE = (0.01, 1e3)
-"""Depths that are rendered, in units of the distance to the subject, which models take for 1."""
+"""Depths that are rendered, in units of the distance to the subject, which models take for 1. The
+near end is gsplat's, the far one beyond any surroundings."""
 
 
 def rasterize(

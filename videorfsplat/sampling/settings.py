@@ -5,6 +5,7 @@ from typing import Any
 
 from videorfsplat.sampling.schedules import check_pose_offset
 
+# The transformer is told times from 0 to 1000: more steps would hardly differ.
 MAX_INFERENCE_STEPS = 1000
 MAX_NUMBER = 1e30
 """Of scales and lengths: far from where float32 ends."""

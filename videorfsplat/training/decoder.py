@@ -15,7 +15,7 @@ from videorfsplat.formats.files import exporting
 from videorfsplat.geometry.cameras import Cameras, concatenate_cameras
 from videorfsplat.geometry.rays import camera_rays
 from videorfsplat.models.gaussian_decoder import GaussianDecoder
-from videorfsplat.models.one_frame import encode_frames, normalize_latents
+from videorfsplat.models.one_frame import encode_normalized
 from videorfsplat.models.published import component_folder
 from videorfsplat.rendering.rasterization import rasterize
 from videorfsplat.training.attention import training_attention
@@ -251,8 +251,8 @@ def encode_views(vae: AutoencoderKLMochi, frames: Tensor) -> Float[Tensor, "1 c 
     """Normalised latents of uint8 frames [V,3,H,W]."""
     pixels = (frames.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
     with low_precision(vae.device):
-        means = encode_frames(vae, pixels).float().chunk(2, dim=1)[0]
-    return normalize_latents(vae, means).transpose(0, 1)[None]
+        latents = encode_normalized(vae, pixels)
+    return latents.transpose(0, 1)[None]
 
 
 def _scene_terms(

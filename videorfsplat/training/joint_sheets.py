@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from videorfsplat.data.worlds.captions import template_caption
+from videorfsplat.data.worlds.captions import (
+    template_caption,
+)
 from videorfsplat.data.worlds.dataset import HELD_OUT_SEED
 from videorfsplat.data.worlds.grammar import sample_world
 from videorfsplat.training.joint_batches import CachedScenes, JointScenes, pad_texts

@@ -1,6 +1,5 @@
 """Latents of a data set, computed once the autoencoder stands."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -15,20 +14,16 @@ from torch.nn import functional as F
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.formats.files import reading, write_tensors
 from videorfsplat.geometry.rays import cameras_to_raymap
-from videorfsplat.models.one_frame import encode_frames, normalize_latents
+from videorfsplat.models.fingerprint import weights_hash
+from videorfsplat.models.one_frame import encode_normalized
 from videorfsplat.training.precision import low_precision
 from videorfsplat.training.run import processes
 
 
 def autoencoder_hash(vae: AutoencoderKLMochi) -> str:
     """Fingerprint of the encoder's weights and the latent statistics."""
-    digest = hashlib.sha256()
     statistics = {k: vae.config[k] for k in ("latents_mean", "latents_std", "scaling_factor")}
-    digest.update(json.dumps(statistics, default=list).encode())
-    for name, value in sorted(vae.encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.float().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return weights_hash(vae.encoder, json.dumps(statistics, default=list))
 
 
 class LatentCache:
@@ -111,8 +106,7 @@ def _encode(
             frames = F.interpolate(frames, (size, size), mode="bilinear", antialias=True)
         frames = frames.contiguous(memory_format=torch.channels_last)
         with low_precision(vae.device):
-            means = encode_frames(vae, frames).float().chunk(2, dim=1)[0]
-        latents.append(normalize_latents(vae, means).half().cpu())
+            latents.append(encode_normalized(vae, frames).half().cpu())
         cameras = dataset.cameras(index)
         raymaps.append(cameras_to_raymap(cameras, size // factor, size // factor).half())
     return {"latents": torch.stack(latents), "raymaps": torch.stack(raymaps).contiguous()}

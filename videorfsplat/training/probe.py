@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from videorfsplat.data.worlds.captions import ATTRIBUTE_VALUES
+from videorfsplat.data.worlds.caption_words import (
+    ATTRIBUTE_VALUES,
+)
 from videorfsplat.data.worlds.dataset import WorldsDataset
 from videorfsplat.formats.files import exporting
 from videorfsplat.models.attribute_probe import AttributeProbe

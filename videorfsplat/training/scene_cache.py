@@ -21,7 +21,7 @@ from diffusers import AutoencoderKLMochi
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5EncoderModel
 
 from videorfsplat.data.readers.folders import SceneSource
@@ -30,7 +30,8 @@ from videorfsplat.data.readers.views import SceneSample, draw_sample
 from videorfsplat.formats.files import json_object, read_json_object, reading, write_file
 from videorfsplat.geometry.cameras import Cameras
 from videorfsplat.geometry.rays import cameras_to_raymap
-from videorfsplat.models.one_frame import encode_frames, normalize_latents
+from videorfsplat.models.fingerprint import weights_hash
+from videorfsplat.models.one_frame import encode_normalized
 from videorfsplat.models.published import component_folder, text_folder
 from videorfsplat.training.latent_cache import autoencoder_hash
 
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 MANIFEST_NAME = "manifest.json"
 FORMAT = "videorfsplat-cache"
 VERSION = 1
+# Mochi's limit, for any text encoder.
 MAX_TOKENS = 256
 """Mochi's limit of a caption."""
 
@@ -128,15 +130,6 @@ def load_encoders(
         dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
     )
     return vae.eval().to(device), tokenizer, encoder.eval().to(device)
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Fingerprint of a model's weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.float().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _manifest(
@@ -271,8 +264,7 @@ class _ShardWriter:
     @torch.no_grad()
     def _encode(self, sample: SceneSample) -> Float[Tensor, "v c h w"]:
         frames = sample.frames.to(self.vae.device).float() / 127.5 - 1
-        means = encode_frames(self.vae, frames.to(self.vae.dtype)).float().chunk(2, dim=1)[0]
-        latents = normalize_latents(self.vae, means).half().cpu()
+        latents = encode_normalized(self.vae, frames.to(self.vae.dtype)).half().cpu()
         if not latents.isfinite().all():
             raise ValueError(f"{sample.name}: its latents are not finite")
         return latents

@@ -15,11 +15,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from videorfsplat.formats.files import write_file
+from videorfsplat.models.fingerprint import weights_hash
 from videorfsplat.pipeline_videorfsplat import VideoRFSplatPipeline
 from videorfsplat.sampling.schedules import Timetable
 from videorfsplat.sampling.settings import GuidanceScales, Sampling
 from videorfsplat.training.run import processes
-from videorfsplat.training.scene_cache import weights_hash
 
 logger = logging.getLogger(__name__)
 

@@ -28,9 +28,11 @@ from transformers import (
     T5EncoderModel,
 )
 
-from videorfsplat.data.worlds.captions import (
+from videorfsplat.data.worlds.caption_words import (
     ATTRIBUTE_VALUES,
     UNMENTIONED,
+)
+from videorfsplat.data.worlds.captions import (
     VOCABULARY,
     Mentions,
     caption_mentions,

@@ -1,0 +1,102 @@
+"""The words of sentences that people write, beside those of the lexicon: tables only."""
+
+# Adjectives that state nothing which a world could have.
+EMPTY_ADJECTIVES = (
+    "old",
+    "beautiful",
+    "lonely",
+    "pretty",
+    "abandoned",
+    "cute",
+    "lovely",
+    "strange",
+    "simple",
+    "wonderful",
+    "ancient",
+    "charming",
+    "rusty",
+    "shiny",
+    "quiet",
+    "magical",
+    "famous",
+    "funny",
+    "nice",
+    "single",
+    "broken",
+    "elegant",
+    "cosy",
+    "modern",
+    "traditional",
+    "wooden",
+    "stone",
+    "plastic",
+    "metal",
+    "cartoon",
+    "medieval",
+    "forgotten",
+    "friendly",
+    "sleepy",
+    "proud",
+    "weathered",
+)
+
+
+# What chatty people say first.
+SMALL_TALK = (
+    "I had the strangest dream last week.",
+    "Hello there!",
+    "My daughter asked for this one:",
+    "For my birthday I would love this:",
+    "So, here is what I imagine.",
+    "Not sure if you can do it, but:",
+    "This is for the cover of my book.",
+    "We talked about it all evening.",
+    "My back still aches from the trip, but it was worth it.",
+    "Okay, try this.",
+    "Remember our holiday?",
+    "I can't draw, so please help me:",
+    "Once upon a time there was this:",
+    "Guess what I saw this morning:",
+    "No people, please.",
+    "Just one thing, nothing else:",
+    "As my grandfather used to tell it:",
+    "Hi, first time here.",
+)
+SMALL_TALK_SHARE = 0.06
+
+# Around a colour that is said apart from its thing.
+COLOR_TAILS = (
+    ", {}",
+    ", {},",
+    "in {}",
+    "painted {}",
+    "all {}",
+    "entirely {}",
+    "which is {}",
+    "that is {} all over",
+    "it is {}",
+    "make it {}",
+    "a {} one",
+    "{} in color",
+    "{} in colour",
+    "colored {}",
+    "coloured {}",
+    "its color is {}",
+    "with a {} body",
+    "the {} kind",
+    "mostly {}",
+)
+
+# Of words that take it.
+ISH = {
+    "red": "reddish",
+    "green": "greenish",
+    "blue": "bluish",
+    "yellow": "yellowish",
+    "purple": "purplish",
+    "pink": "pinkish",
+    "white": "whitish",
+    "black": "blackish",
+    "brown": "brownish",
+    "gray": "grayish",
+}
