@@ -41,13 +41,13 @@ def copy_shard(worlds_folder, stem, target):
 def encoded(monkeypatch):
     """Counts the scenes that are encoded."""
     calls = []
-    real = latent_cache.encode_frames
+    real = latent_cache.encode_normalized
 
     def counting(vae, frames):
         calls.append(len(frames))
         return real(vae, frames)
 
-    monkeypatch.setattr(latent_cache, "encode_frames", counting)
+    monkeypatch.setattr(latent_cache, "encode_normalized", counting)
     return calls
 
 

@@ -91,7 +91,10 @@ def few_step_pipeline(pipeline: VideoRFSplatPipeline, model: str) -> VideoRFSpla
 
 
 def _become_few_step(pipeline: VideoRFSplatPipeline, folder: Path) -> None:
-    pipeline.load_lora_weights(str(folder), use_safetensors=True)
+    # Named: older versions of diffusers do not look for it where the hub is out of reach.
+    pipeline.load_lora_weights(
+        str(folder), weight_name="pytorch_lora_weights.safetensors", use_safetensors=True
+    )
     pipeline.fuse_lora(components=["transformer"])
     pipeline.unload_lora_weights()
     pipeline.set_solver("euler")
