@@ -22,7 +22,7 @@ def test_every_training_goes_on_bit_for_bit():
         text=True,
         check=False,
     )
-    assert result.stdout.splitlines() == [
-        f"{name}: 1 of 1 went on bit for bit" for name in TRAININGS
-    ]
+    # A library that loads a network says so in between.
+    lines = [line for line in result.stdout.splitlines() if line.split(":")[0] in TRAININGS]
+    assert lines == [f"{name}: 1 of 1 went on bit for bit" for name in TRAININGS], result.stdout
     assert result.returncode == 0
