@@ -223,7 +223,7 @@ def test_values_of_another_type_are_refused_in_words(site, line, endpoint, value
 @pytest.mark.parametrize("value", [[], {}, "x", -1, True, [[]]])
 def test_forms_with_values_of_another_type_are_refused_in_words(site, line, value):
     begin = function_of(site, "begin")
-    fields = [PROMPT, 0, False, "full", False, 2, 0.2, 5, 1.5, 1.5, "spiral", None, None]
+    fields = [PROMPT, 0, False, "full", False, 2, 0.2, 5, 1.5, 1.5, "spiral", None, None, None]
     assert len(fields) == len(Fields._fields)
     for index, name in enumerate(Fields._fields):
         if name in ("camera_file", "new_seed"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from videorfsplat.formats.transforms_json import save_transforms, transforms_dic
 from videorfsplat.geometry.trajectories import trajectory
 from videorfsplat.language.reading import Reading, Stated
 from videorfsplat.ui.example_scenes import example_scenes_gallery, find_example_scenes
+from videorfsplat.ui.given_cameras import FILE_TRAJECTORY
 from videorfsplat.ui.page_events import PageEvents
 from videorfsplat.ui.page_settings import Fields
 from videorfsplat.ui.page_values import SKIP, Activity, Result
@@ -25,7 +27,20 @@ from videorfsplat.ui.share_link import scene_page
 from videorfsplat.ui.viewer_protocol import check_message
 
 FIELDS = Fields(
-    "a red house", 7, False, "full", False, 2, 0.2, 3, 1.5, 2, "generated", None, chosen_json()
+    "a red house",
+    7,
+    False,
+    "full",
+    False,
+    2,
+    0.2,
+    3,
+    1.5,
+    2,
+    "generated",
+    None,
+    None,
+    chosen_json(),
 )
 
 
@@ -269,6 +284,20 @@ def test_the_gallery_escapes_what_it_shows(scene_folder, tmp_path):
     (tmp_path / "a" / "scene.json").write_text("{}")
     with pytest.raises(ValueError, match="not the record of a generated scene"):
         find_example_scenes(tmp_path)
+
+
+def test_cameras_that_are_left_out_are_counted_and_some_named(events, tmp_path):
+    path = tmp_path / "mine.json"
+    save_transforms(trajectory("orbit_left"), path)
+    content = json.loads(path.read_text())
+    for frame in content["frames"][:5]:
+        frame["transform_matrix"][0][0] = float("nan")
+    path.write_text(json.dumps(content))
+    plot, note = events.draw_given_cameras(FILE_TRAJECTORY, str(path))
+    assert "frustum-plot" in plot
+    assert "5 of the file&#x27;s cameras are left out" in note
+    assert "and 2 more" in note
+    assert str(tmp_path) not in note
 
 
 def test_a_sentence_is_read_once_the_model_is_there(events, monkeypatch):

@@ -14,7 +14,9 @@ from videorfsplat.ui.page_settings import (
     with_variant,
 )
 
-FIELDS = Fields("a red house", 7, False, "full", False, 12, 0.2, 3, 1.5, 2, "generated", None, None)
+FIELDS = Fields(
+    "a red house", 7, False, "full", False, 12, 0.2, 3, 1.5, 2, "generated", None, None, None
+)
 
 
 def test_fields_become_settings_of_exact_types():
@@ -107,3 +109,13 @@ def test_programs_may_name_presets_but_no_files():
     assert settings_from_values({**values, "trajectory": "walk"}, "mini").trajectory == "walk"
     with pytest.raises(ValueError, match="must be empty or one of"):
         settings_from_values({**values, "trajectory": "/etc/passwd"}, "mini")
+
+
+def test_the_unit_of_a_file_goes_with_the_file():
+    fields = FIELDS._replace(cameras="file", camera_file="mine.json", camera_unit=4)
+    unit = settings_from_fields(fields, "mini").camera_unit
+    assert (unit, type(unit)) == (4.0, float)
+    assert settings_from_fields(fields._replace(cameras="spiral"), "mini").camera_unit is None
+    for wrong in (-1, "x", [1], float("nan")):
+        with pytest.raises(ValueError, match=r"distance to the subject|camera_unit"):
+            settings_from_fields(fields._replace(camera_unit=wrong), "mini")

@@ -31,8 +31,11 @@ UPLOAD_SUFFIXES = (".json", ".npz", ".tum", ".glb", ".html", ".zip", ".txt")
 MAX_UPLOAD_BYTES = 8 * 2**20
 
 
-def load_given_cameras(trajectory: str, num_views: int, width: int, height: int) -> "Cameras":
-    """The cameras of a preset, or of an uploaded file: as many as the model has views.
+def load_given_cameras(
+    trajectory: str, num_views: int, width: int, height: int
+) -> "tuple[Cameras, list[str]]":
+    """The cameras of a preset, or of an uploaded file: as many as the model has views; and what was
+    wrong with those of the file that are left out.
 
     Raises:
         ValueError: saying what is wrong with the file and what to do.
@@ -48,7 +51,7 @@ def load_given_cameras(trajectory: str, num_views: int, width: int, height: int)
         # The name of the file is that of our copy, which says nothing to the person.
         reason = str(error).removeprefix(f"{trajectory}: ")
         raise ValueError(f"The camera file cannot be read: {reason}.") from error
-    return cameras_along(path.cameras, num_views)
+    return cameras_along(path.cameras, num_views), path.left_out
 
 
 def check_upload(path: Path) -> None:

@@ -197,6 +197,13 @@ def _settings(c: SimpleNamespace) -> None:
         height=110,
         elem_id="camera-file",
     )
+    c.camera_unit = gr.Number(
+        None,
+        label="Distance to the subject, in the unit of the file",
+        info="From its first camera. Left empty, it is estimated.",
+        min_width=0,
+        elem_id="camera-unit",
+    )
     c.given_note = gr.HTML(**PLAIN)
     c.given = gr.HTML(elem_id="given", js_on_load=read_asset("frustum_plot.js"), **PLAIN)
 

@@ -65,6 +65,9 @@ logger = logging.getLogger(__name__)
 MAX_RECORDED_CAMERAS = 1000
 """Of a path flown in the viewer."""
 
+# Of cameras left out: what is wrong with one is mostly wrong with the others.
+_MOST_REASONS = 3
+
 UPDATE_SECONDS = 0.6
 """Steps that follow each other faster than this are not all shown."""
 
@@ -198,7 +201,10 @@ class PageEvents:
             given = self._given_cameras(cameras, file)
         except ValueError as error:
             return "", message_card("These cameras cannot be used.", str(error), state="error")
-        return "" if given is None else frustum_plot(given), ""
+        if given is None:
+            return "", ""
+        path, left_out = given
+        return frustum_plot(path), _left_out_note(left_out)
 
     def take_recorded_path(self, event: gr.EventData) -> tuple[str, str, str]:
         """A path flown in the viewer: as given cameras, and as a file to keep."""
@@ -496,16 +502,18 @@ class PageEvents:
         steps, given = settings.num_inference_steps, settings.trajectory is not None
         return timetable_svg(self._timetable(steps, settings.pose_offset, given), done)
 
-    def _given_cameras(self, cameras: str, file: str | None) -> dict[str, Any] | None:
+    def _given_cameras(
+        self, cameras: str, file: str | None
+    ) -> tuple[dict[str, Any], list[str]] | None:
+        """Contents of a `transforms.json` of the chosen path, and what of its file is left out."""
         trajectory = page_settings.chosen_trajectory(cameras, file)
         if trajectory is None:
             return None
         from videorfsplat.formats.transforms_json import transforms_dict
 
         facts = self.host.facts()
-        return transforms_dict(
-            load_given_cameras(trajectory, facts.num_views, facts.width, facts.height)
-        )
+        given, left_out = load_given_cameras(trajectory, facts.num_views, facts.width, facts.height)
+        return transforms_dict(given), left_out
 
     def _settings(self, fields: Fields) -> GenerationSettings:
         """Those of the form, whose cameras exist.
@@ -611,6 +619,16 @@ def _settings_in(folder: Path) -> GenerationSettings:
 def _who(folder: Path) -> str:
     description = scene_folder.read_scene_record(folder)
     return f"seed {description['record']['seed']} · {description['num_gaussians']:,} Gaussians"
+
+
+def _left_out_note(left_out: Sequence[str]) -> str:
+    """Which cameras of a file are not followed, as HTML; nothing if all are."""
+    if not left_out:
+        return ""
+    reasons = "; ".join(left_out[:_MOST_REASONS])
+    more = len(left_out) - _MOST_REASONS
+    reasons += f"; and {more} more" if more > 0 else ""
+    return message_card(f"{len(left_out)} of the file's cameras are left out.", f"{reasons}.")
 
 
 def _model_card(state: str, summary: str) -> str:

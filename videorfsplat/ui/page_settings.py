@@ -57,6 +57,7 @@ class Fields(NamedTuple):
     camera_guidance_scale: float
     cameras: str
     camera_file: str | None
+    camera_unit: float | None
     chips: str | None
 
 
@@ -90,6 +91,8 @@ def settings_from_fields(fields: Fields, model: str) -> GenerationSettings:
     elif fields.new_seed:
         values["seed"] = secrets.randbelow(MAX_RANDOM_SEED + 1)
     values["trajectory"] = chosen_trajectory(fields.cameras, fields.camera_file)
+    if fields.cameras == FILE_TRAJECTORY:
+        values["camera_unit"] = fields.camera_unit
     return _checked(values, model)
 
 
@@ -168,6 +171,7 @@ def field_values(settings: GenerationSettings) -> dict[str, Any]:
         if trajectory is None
         else (trajectory if trajectory in PRESETS else FILE_TRAJECTORY),
         camera_file=None,
+        camera_unit=settings.camera_unit,
         chips=chosen_json(settings.choices),
     )
     return values._asdict()
@@ -197,8 +201,11 @@ def _checked(values: dict[str, Any], model: str) -> GenerationSettings:
     check_prompt(values["prompt"])
     check_seed(values["seed"])
     check_ranges(values)
+    if not _is_number(values.get("camera_unit", 1.0) or 1.0):
+        raise ValueError("The distance to the subject must be a number.")
     # Sliders and JSON do not tell 3 from 3.0.
-    exact = {name: float(values[name]) for name in Variant._fields if name in values}
+    given = [name for name in (*Variant._fields, "camera_unit") if values.get(name) is not None]
+    exact: dict[str, Any] = {name: float(values[name]) for name in given}
     exact |= {name: int(values[name]) for name in ("seed", "num_inference_steps")}
     prompt = " ".join(values["prompt"].split())
     if values.get("few_step"):
