@@ -3,6 +3,12 @@
 import io
 import json
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,7 +170,17 @@ def test_files_are_called_by_sentence_and_seed(visit, tmp_path):
     assert visitor.download("scene.html", tmp_path).name == "red-house-seed0.html"
 
 
-def test_a_scene_has_a_page_of_its_own(visit):
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of a folder on another port, which is another origin."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_scene_has_a_page_of_its_own(visit, tmp_path):
     visitor = visit()
     visitor.generate("a blue house")
     visitor.button("Share").click()
@@ -179,10 +195,11 @@ def test_a_scene_has_a_page_of_its_own(visit):
     expect(page.frame_locator("iframe").locator(".stage-layer.shown")).to_be_attached()
     # Another page shows it, too.
     code = visitor.page.get_by_label("Embed", exact=True).input_value()
-    page.goto("about:blank")
-    page.set_content(code)
-    viewer = page.frame_locator("iframe").frame_locator("iframe")
-    expect(viewer.locator(".stage-layer.shown")).to_be_attached()
+    (tmp_path / "index.html").write_text(code)
+    with serving(tmp_path) as elsewhere:
+        page.goto(elsewhere)
+        viewer = page.frame_locator("iframe").frame_locator("iframe")
+        expect(viewer.locator(".stage-layer.shown")).to_be_attached()
     # A scene that is gone leads to its settings.
     gone = re.sub("/s/[^?]*", f"/s/{'x' * 22}", address)
     page.goto(gone)
@@ -605,8 +622,8 @@ def test_a_frustum_in_the_plot_shows_its_camera_and_the_wheel_stays_the_pages(vi
     visitor.page.mouse.down()
     visitor.page.mouse.up()
     visitor.wait_for_message("cameraSelected", camera=2)
-    before = visitor.page.evaluate("() => scrollY")
     canvas.hover()
+    before = visitor.page.evaluate("() => scrollY")
     visitor.page.mouse.wheel(0, -150)
     visitor.page.wait_for_function("(before) => scrollY < before", arg=before)
 
