@@ -23,6 +23,9 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 def opened(visitor: PageDriver) -> None:
     visitor.wait_for_message("loaded")
+    visitor.wait_for_rest()
+    # The poster and the buttons fade.
+    visitor.page.wait_for_timeout(1500)
 
 
 def dragged(visitor: PageDriver) -> None:
