@@ -94,10 +94,12 @@
 
     // Fast has its own steps, δ and guidance: whoever moves one wants to see what it does. Here and
     // not as an event of Gradio's, which would draw the field anew while a number is being typed.
-    document.addEventListener('change', (event) => {
+    // A number that a script puts in its place keeps the browser from telling of a change.
+    const chooseFull = (event) => {
         if (!event.target.closest('#settings .sampling')) return;
         document.querySelector('#quality input[value=full]:not(:checked):enabled')?.click();
-    });
+    };
+    for (const name of ['input', 'change']) document.addEventListener(name, chooseFull);
 
     // How much room is left in the sentence.
     document.addEventListener('input', (event) => {
