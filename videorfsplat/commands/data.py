@@ -71,9 +71,7 @@ def _run_captions(args: argparse.Namespace) -> dict[str, Any]:
             "expected at least 1 world, 1 caption of each and a seed of at least 0, "
             f"got {args.worlds}, {args.per_world} and {args.first_seed}"
         )
-    from videorfsplat.data.worlds.captions import (
-        write_captions,
-    )
+    from videorfsplat.data.worlds.captions import write_captions
 
     args.output.parent.mkdir(parents=True, exist_ok=True)
     write_captions(args.output, args.first_seed, args.worlds, args.per_world)

@@ -85,7 +85,8 @@ def read_scene_record(folder: Path) -> dict[str, Any]:
 
 def frames_of(folder: Path) -> str:
     """The folder's sentence, frames and depths as HTML."""
-    about = _about(folder)
+    record = read_scene_record(folder)["record"]
+    about = _about(folder, record)
     frames = [file_url(path) for path in sorted((folder / "frames").glob("*.png"))]
     depths = [file_url(path) for path in write_depth_pictures(folder)]
     caption = (
@@ -93,7 +94,7 @@ def frames_of(folder: Path) -> str:
         f"<p>{html.escape(about['prompt'])}</p>"
         '<button type="button" data-use>Use this sentence</button>'
         '<button type="button" data-depth aria-pressed="false">Depth</button>'
-        f"{_drawn_as(folder)}</div>"
+        f"{_drawn_as(record)}</div>"
     )
     return caption + frame_strip(frames, depths)
 
@@ -230,9 +231,9 @@ def file_stem(settings: dict[str, Any]) -> str:
     return "-".join([*words[:_NAME_WORDS], f"seed{settings['seed']}"])
 
 
-def _drawn_as(folder: Path) -> str:
+def _drawn_as(record: dict[str, Any]) -> str:
     """The caption that the model was given for a prompt, and what it says otherwise."""
-    completion = read_scene_record(folder)["record"].get("completion")
+    completion = record.get("completion")
     if not completion:
         return ""
     notes = " ".join(html.escape(note) for note in completion["notes"])
@@ -240,9 +241,8 @@ def _drawn_as(folder: Path) -> str:
     return f'<div class="drawn-as">Drawn as: {caption} {notes}</div>'
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _about(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the page's scripts need to know of a scene."""
-    record = read_scene_record(folder)["record"]
     settings = record["settings"]
     return {
         "scene": folder.name,
@@ -273,7 +273,7 @@ def choice_of(folders: Sequence[Path], count: int) -> str:
         if index >= len(folders):
             items.append('<li><span class="coming" aria-label="being made"></span></li>')
             continue
-        about = _about(folders[index])
+        about = _about(folders[index], read_scene_record(folders[index])["record"])
         pressed = "true" if index == 0 else "false"
         items.append(
             f'<li><button type="button" data-scene="{about["scene"]}" aria-pressed="{pressed}" '
